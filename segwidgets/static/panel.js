@@ -1,0 +1,210 @@
+// Draws one panel: a grid of numbers, a heat map, a picture, bars or a formula, with marks that glide over it.
+
+import { formatNumber } from "./format.js";
+import { boxesOfCells } from "./layout.js";
+
+const ORDER = ["ignored", "candidate", "suppressed", "truth", "read", "write", "wrong", "chosen"]; // later ones lie on top
+
+const MOST_NUMBERED = 144; // cells of a heat map that also show their numbers
+
+/** Makes an element with a class and, as plain text, a content. */
+export function element(document, tag, className, text = "") {
+  const made = document.createElement(tag);
+  made.className = className;
+  if (text) made.textContent = text;
+  return made;
+}
+
+export class PanelView {
+  /** @param {object} spec a panel of the trace @param {import("./trace.js").TraceReader} reader @param {Document} document */
+  constructor(spec, reader, document) {
+    this.spec = spec;
+    this.document = document;
+    this.root = element(document, "figure", "segw-panel");
+    this.root.dataset.panel = spec.id;
+    const caption = element(document, "figcaption", "segw-name", spec.title);
+    caption.append(element(document, "span", "segw-note", spec.note || " ")); // a blank note keeps the titles in one line
+    this.stage = element(document, "div", `segw-stage segw-${spec.kind}`);
+    this.root.append(caption, this.stage);
+    this.marks = new Map(); // "role:index" → the element that shows it, kept between steps so that it glides
+    this.build(reader);
+  }
+
+  /** Width and height in units. */
+  get size() {
+    const { kind, width, rows, columns, lines } = this.spec;
+    if (kind === "formula") return { width, height: lines.length * 0.9 };
+    if (kind === "bars") return { width, height: rows * 0.8 };
+    return { width, height: (width / columns) * rows };
+  }
+
+  setUnit(unit) {
+    const { width, height } = this.size;
+    const cell = (width * unit) / Math.max(1, this.spec.columns);
+    this.stage.style.width = `${width * unit}px`;
+    this.stage.style.height = `${height * unit}px`;
+    const letters = Math.max(2.2, ...this.longest ?? [0]);
+    this.stage.style.setProperty("--segw-size", `${Math.min(unit * 0.42, (cell * 0.92) / (letters * 0.56))}px`);
+  }
+
+  build(reader) {
+    const { kind, rows, columns, paint } = this.spec;
+    if (kind === "formula") {
+      for (const line of this.spec.lines) this.stage.append(element(this.document, "div", "segw-line", line));
+    } else if (kind === "bars") {
+      this.buildBars(reader);
+    } else if (kind !== "grid" || paint !== "numbers") {
+      this.canvas = element(this.document, "canvas", "segw-canvas");
+      [this.canvas.width, this.canvas.height] = [columns, rows];
+      this.stage.append(this.canvas);
+      if (kind === "picture") this.drawPicture(reader);
+      else this.palette = new Uint8Array(reader.buffers[this.spec.colours]);
+      this.lit = element(this.document, "canvas", "segw-lit");
+      this.stage.append(this.lit);
+    }
+    if (kind === "grid" && (paint === "numbers" || rows * columns <= MOST_NUMBERED)) this.buildNumbers(reader);
+    this.overlay = element(this.document, "div", "segw-overlay");
+    this.stage.append(this.overlay);
+  }
+
+  buildNumbers(reader) {
+    const { rows, columns, id } = this.spec;
+    const every = [...(reader.start.get(id) ?? []), ...reader.valuesAt(id, reader.last)];
+    this.longest = every.map((value) => formatNumber(value).length);
+    this.stage.style.gridTemplateColumns = `repeat(${columns}, 1fr)`;
+    this.cells = Array.from({ length: rows * columns }, (_, cell) => {
+      const made = element(this.document, "div", "segw-cell");
+      made.dataset.cell = String(cell);
+      this.stage.append(made);
+      return made;
+    });
+  }
+
+  buildBars(reader) {
+    this.longestBar = Math.max(...reader.valuesAt(this.spec.id, reader.last).map(Math.abs).filter((v) => !Number.isNaN(v)), 1e-9);
+    this.cells = this.spec.labels.map((label) => {
+      const row = element(this.document, "div", "segw-bar");
+      row.append(element(this.document, "span", "segw-label", label), element(this.document, "span", "segw-length"),
+        element(this.document, "span", "segw-value"));
+      this.stage.append(row);
+      return row;
+    });
+  }
+
+  async drawPicture(reader) {
+    if (this.spec.image === undefined) return;
+    const blob = new Blob([reader.buffers[this.spec.image]], { type: "image/jpeg" });
+    const bitmap = await createImageBitmap(blob); // no <img>: its blob address is refused where pages restrict sources
+    this.canvas.getContext("2d").drawImage(bitmap, 0, 0, this.spec.columns, this.spec.rows);
+    this.canvas.dataset.drawn = "true";
+  }
+
+  /**
+   * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>}} state `asked` cells show "?"
+   */
+  draw(state) {
+    if (this.spec.kind === "bars") this.drawBars(state);
+    if (this.palette) this.drawHeat(state);
+    if (this.cells && this.spec.kind === "grid") this.drawNumbers(state);
+  }
+
+  drawNumbers({ values, kept, fresh, asked }) {
+    this.cells.forEach((cell, i) => {
+      const text = asked.has(i) ? "?" : formatNumber(values[i]);
+      if (cell.textContent !== text) cell.textContent = text;
+      cell.classList.toggle("segw-written", Boolean(this.spec.empty) && text !== "" && text !== "?");
+      cell.classList.toggle("segw-kept", kept.has(i));
+      cell.classList.toggle("segw-fresh", fresh.has(i));
+      cell.classList.toggle("segw-asked", asked.has(i));
+      if (this.palette) cell.dataset.ink = asked.has(i) ? "" : this.inkOn(values[i]);
+    });
+  }
+
+  /** Light or dark digits, whichever stand out from the colour of the value. */
+  inkOn(value) {
+    if (Number.isNaN(value)) return "";
+    const [red, green, blue] = this.palette.subarray(3 * this.level(value), 3 * this.level(value) + 3);
+    return 0.3 * red + 0.59 * green + 0.11 * blue > 120 ? "dark" : "light";
+  }
+
+  level(value) {
+    const [low, high] = this.spec.limits;
+    return Math.max(0, Math.min(255, Math.round((255 * (value - low)) / (high - low || 1))));
+  }
+
+  drawBars({ values, asked }) {
+    this.cells.forEach((row, i) => {
+      const known = !Number.isNaN(values[i]) && !asked.has(i);
+      row.children[1].style.setProperty("--segw-length", known ? Math.abs(values[i]) / this.longestBar : 0);
+      row.children[2].textContent = asked.has(i) ? "?" : formatNumber(values[i]);
+    });
+  }
+
+  drawHeat({ values, kept, asked }) {
+    const { rows, columns } = this.spec;
+    const context = this.canvas.getContext("2d");
+    const image = context.createImageData(columns, rows);
+    values.forEach((value, i) => {
+      if (Number.isNaN(value) || asked.has(i)) return; // stays transparent: the page shows through
+      const level = this.level(value);
+      image.data.set(this.palette.subarray(3 * level, 3 * level + 3), 4 * i);
+      image.data[4 * i + 3] = 255;
+    });
+    context.putImageData(image, 0, 0);
+    this.drawLit(this.cells ? [] : [...kept], columns, rows);
+  }
+
+  /** Lit cells of a heat map: a dot each, on a canvas of their own, since hundreds of elements would slow the page. */
+  drawLit(cells, columns, rows) {
+    const fine = 16; // pixels a cell
+    if (this.lit.width !== columns * fine) [this.lit.width, this.lit.height] = [columns * fine, rows * fine];
+    this.lit.dataset.count = String(cells.length);
+    const context = this.lit.getContext("2d");
+    context.clearRect(0, 0, this.lit.width, this.lit.height);
+    context.fillStyle = this.document.defaultView.getComputedStyle(this.lit).color;
+    for (const cell of cells) {
+      context.beginPath();
+      context.arc(((cell % columns) + 0.5) * fine, (Math.floor(cell / columns) + 0.5) * fine, fine * 0.24, 0, 2 * Math.PI);
+      context.fill();
+    }
+  }
+
+  /** @param {Record<string, number[]|number[][]>} roles role → cells or boxes @param {boolean} hovered marks under the pointer */
+  mark(roles, hovered = false) {
+    const wanted = new Map();
+    for (const role of ORDER) {
+      const places = roles?.[role] ?? [];
+      const boxes = this.spec.kind === "picture" ? places : boxesOfCells(places, this.spec.columns);
+      boxes.forEach((box, i) => wanted.set(`${role}:${i}`, box));
+    }
+    for (const [key, mark] of this.marks) if (!wanted.has(key)) { mark.remove(); this.marks.delete(key); }
+    for (const [key, box] of wanted) this.place(key, box, hovered);
+  }
+
+  place(key, [x1, y1, x2, y2], hovered) {
+    const { columns, rows } = this.spec;
+    let mark = this.marks.get(key);
+    if (!mark) {
+      mark = element(this.document, "div", "segw-mark");
+      mark.dataset.role = key.split(":")[0];
+      this.marks.set(key, mark);
+      this.overlay.append(mark);
+    }
+    mark.classList.toggle("segw-hover", hovered);
+    mark.style.zIndex = String(ORDER.indexOf(mark.dataset.role));
+    const percent = (part, whole) => `${(100 * part) / whole}%`;
+    Object.assign(mark.style, {
+      left: percent(x1, columns), top: percent(y1, rows), width: percent(x2 - x1, columns), height: percent(y2 - y1, rows),
+    });
+  }
+
+  /** The cell under the pointer, or -1. @param {PointerEvent} event */
+  cellAt(event) {
+    if (this.spec.kind !== "grid") return -1;
+    const { left, top, width, height } = this.stage.getBoundingClientRect();
+    const column = Math.floor(((event.clientX - left) / width) * this.spec.columns);
+    const row = Math.floor(((event.clientY - top) / height) * this.spec.rows);
+    const inside = column >= 0 && row >= 0 && column < this.spec.columns && row < this.spec.rows;
+    return inside ? row * this.spec.columns + column : -1;
+  }
+}

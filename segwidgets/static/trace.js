@@ -1,0 +1,113 @@
+// Reads a Trace: which numbers, marks and lit cells there are at a step, and why a cell has its value.
+
+import { formatNumber, formatPlace } from "./format.js";
+
+/** Buffers come as DataView from a kernel and as ArrayBuffer from a page; a copy makes them aligned for typed arrays. */
+function bytesOf(buffer) {
+  const view = ArrayBuffer.isView(buffer) ? buffer : new DataView(buffer);
+  return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+}
+
+export class TraceReader {
+  /** @param {object} meta as `Trace.wire()` writes it @param {(DataView|ArrayBuffer)[]} buffers */
+  constructor(meta, buffers) {
+    this.meta = meta;
+    this.panels = meta.panels;
+    this.steps = meta.steps;
+    this.buffers = buffers.map(bytesOf);
+    this.written = new Float32Array(this.buffers[meta.written]);
+    this.panelById = new Map(meta.panels.map((panel) => [panel.id, panel]));
+    this.start = new Map(); // panel id → its numbers before the first step
+    for (const panel of meta.panels) {
+      if (panel.values === undefined) continue;
+      const values = new Float32Array(this.buffers[panel.values]);
+      this.start.set(panel.id, panel.empty ? values.map(() => NaN) : values);
+    }
+  }
+
+  get last() {
+    return this.steps.length - 1;
+  }
+
+  /** The numbers of a panel at a step, NaN where nothing is written yet. @returns {Float32Array} */
+  valuesAt(panelId, step) {
+    const values = Float32Array.from(this.start.get(panelId) ?? []);
+    for (let i = 0; i <= step; i++) {
+      const write = this.steps[i].writes?.[panelId];
+      write?.cells.forEach((cell, k) => { values[cell] = this.written[write.at + k]; });
+    }
+    return values;
+  }
+
+  /** Cells that stay lit at a step. @returns {number[]} */
+  keptAt(panelId, step) {
+    return this.steps.slice(0, step + 1).flatMap((each) => each.keep?.[panelId] ?? []);
+  }
+
+  /** Cells written at exactly this step. @returns {number[]} */
+  writtenAt(panelId, step) {
+    return this.steps[step].writes?.[panelId]?.cells ?? [];
+  }
+
+  hasWrites(step) {
+    return Object.keys(this.steps[step].writes ?? {}).length > 0;
+  }
+
+  captionText(step) {
+    return this.steps[step].caption.map(([text]) => text).join("");
+  }
+
+  /** Steps up to `step` that wrote the cell, oldest first. @returns {number[]} */
+  writersOf(panelId, cell, step) {
+    const writers = [];
+    for (let i = 0; i <= step; i++) if (this.writtenAt(panelId, i).includes(cell)) writers.push(i);
+    return writers;
+  }
+
+  /**
+   * The arithmetic of a cell, and what it was computed from.
+   * @returns {{text: string, marks: object, value: number}}
+   */
+  explain(panelId, cell, step) {
+    const panel = this.panelById.get(panelId);
+    const value = this.valuesAt(panelId, step)[cell];
+    const sees = panel.field ? ` · sees ${Math.round(panel.field.pixels)} × ${Math.round(panel.field.pixels)} pixels` : "";
+    const place = `${panel.title} at ${formatPlace(cell, panel.columns)}`;
+    const marks = this.fieldMarks(panel, cell);
+    const writers = this.writersOf(panelId, cell, step);
+    if (Number.isNaN(value)) return { text: `${place}: not written yet`, marks, value };
+    if (writers.length === 0) return { text: `${place} = ${formatNumber(value)}${sees}`, marks, value };
+    const terms = writers.map((i) => this.termOf(panelId, cell, i)).filter(Boolean);
+    const lastStep = this.steps[writers.at(-1)];
+    for (const i of terms.length ? writers : writers.slice(-1)) addReads(marks, this.steps[i].marks, panelId);
+    const sum = terms.length ? `${terms.join(" + ")} = ${formatNumber(value)}` : lastStep.arithmetic || formatNumber(value);
+    return { text: `${place}: ${sum}${sees}`, marks, value };
+  }
+
+  termOf(panelId, cell, step) {
+    const write = this.steps[step].writes[panelId];
+    return write.terms?.[write.cells.indexOf(cell)] ?? "";
+  }
+
+  /** The receptive field of a cell as a box on its picture, cut at the picture's edge. */
+  fieldMarks(panel, cell) {
+    if (!panel.field) return {};
+    const { picture, size, stride, offset } = panel.field;
+    const image = this.panelById.get(picture);
+    const x = offset + stride * (cell % panel.columns);
+    const y = offset + stride * Math.floor(cell / panel.columns);
+    const box = (half) => [Math.max(0, x - half), Math.max(0, y - half), Math.min(image.columns, x + half), Math.min(image.rows, y + half)];
+    return { [picture]: { read: [box(size / 2)], chosen: [box(stride / 2)] } };
+  }
+}
+
+/** Adds the cells that a step read to `marks`; the panel under the pointer keeps only the hovered cell. */
+function addReads(marks, stepMarks, hovered) {
+  for (const [panel, roles] of Object.entries(stepMarks ?? {})) {
+    if (panel === hovered) continue;
+    const into = (marks[panel] ??= {});
+    for (const role of ["read", "chosen"]) {
+      if (roles[role]) into[role] = [...new Set([...(into[role] ?? []), ...roles[role]])];
+    }
+  }
+}

@@ -1,0 +1,224 @@
+"""A Trace is an animation as data: panels, arrows between them, and steps. It knows no algorithm.
+
+Python writes it, `static/` plays it, `still.py` draws it. Because it is data it can be validated, measured, hashed and
+compared; a test or nbval sees at once that an animation has changed.
+
+Letters: H, W rows and columns of a grid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from segwidgets.panels import Arrow, Grid, Panel, Picture
+from segwidgets.roles import ROLES
+
+MAX_BYTES = 1_000_000
+Cell = tuple[int, int]
+Box = tuple[float, float, float, float]
+
+_COLOURED = re.compile(r"\[([^\[\]|]+)\|([a-z]+)\]")
+_DECIMALS = re.compile(r"[-−]?\d+\.\d+(e[-+−]?\d+)?")
+
+
+@dataclass(frozen=True)
+class TraceStep:
+    """What one step shows.
+
+    Args:
+        caption: one sentence; `[7|chosen]` colours the 7 in the colour of the role "chosen".
+        marks: panel id → role → cells `(row, column)` of a grid, or boxes `(x1, y1, x2, y2)` of a picture in its pixels.
+        writes: panel id → cell → the value that the cell has from this step on.
+        keep: panel id → cells that stay lit from this step to the end (switches).
+        arithmetic: the sum behind the written value, "max(1, 2, 7, 3) = 7".
+        terms: panel id → cell → what this step adds to the cell, where values accumulate ("3 × 0.5").
+    """
+
+    caption: str
+    marks: Mapping[str, Mapping[str, Sequence[Cell | Box]]] = field(default_factory=dict)
+    writes: Mapping[str, Mapping[Cell, float]] = field(default_factory=dict)
+    keep: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
+    arithmetic: str = ""
+    terms: Mapping[str, Mapping[Cell, str]] = field(default_factory=dict)
+
+    @property
+    def spans(self) -> list[tuple[str, str]]:
+        """The caption as (text, role) pairs; the role is "" for plain text."""
+        spans, end = [], 0
+        for match in _COLOURED.finditer(self.caption):
+            if match.start() > end:
+                spans.append((self.caption[end : match.start()], ""))
+            spans.append((match[1], match[2]))
+            end = match.end()
+        return [*spans, (self.caption[end:], "")] if end < len(self.caption) else spans
+
+    @property
+    def text(self) -> str:
+        return "".join(text for text, _ in self.spans)
+
+
+class Trace:
+    """Panels, the arrows between them, and the steps that fill them.
+
+    Args:
+        title: what is animated, "max pool 2×2, stride 2".
+        panels: in the order in which the data flows, left to right.
+        arrows: one for each gap between two panels (None for a gap without one).
+        steps: the first shows the input and the still empty output, and says what will happen.
+
+    Raises:
+        ValueError: a step names a panel, role or cell that isn't there; a value isn't finite; or the trace is over 1 MB.
+    """
+
+    def __init__(
+        self, title: str, *, panels: Sequence[Panel], steps: Sequence[TraceStep], arrows: Sequence[Arrow | None] = ()
+    ):
+        self.title = title
+        self.panels = tuple(panels)
+        self.steps = tuple(steps)
+        self.arrows = tuple(arrows) or (None,) * (len(self.panels) - 1)
+        self._validate()
+        self._wire = self._encode()
+        if self.nbytes > MAX_BYTES:
+            raise ValueError(
+                f"the animation {title!r} would take {self.nbytes / 1e6:.1f} MB with {len(self.steps)} steps, and 1 MB is the "
+                "limit: pass a smaller tensor, a crop, or a larger stride"
+            )
+
+    def __repr__(self) -> str:
+        names = " → ".join(panel.title for panel in self.panels)
+        return f"{self.title} · {names} · {len(self.steps) - 1} steps · digest {self.digest}"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that travel to the browser: the JSON and the binary buffers."""
+        meta, buffers = self._wire
+        return len(json.dumps(meta, ensure_ascii=False).encode()) + sum(map(len, buffers))
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that change when the animation does, and are the same on every machine.
+
+        Numbers made by hand enter to a thousandth. Measured numbers (a real network's features) differ between machines in
+        their last bits, and no rounding is safe from a bit that tips it; of them only the shape and the marks enter.
+        """
+        meta, _ = self._wire
+        exact = all(panel.exact for panel in self.panels if isinstance(panel, Grid) and not panel.empty)
+        steps = [
+            {
+                "caption": step.text if exact else _DECIMALS.sub("·", step.text),
+                "arithmetic": step.arithmetic if exact else _DECIMALS.sub("·", step.arithmetic),
+                "marks": encoded.get("marks"),
+                "keep": encoded.get("keep"),
+                "writes": {
+                    panel: [[*cell, round(float(value), 3) if exact else None] for cell, value in cells.items()]
+                    for panel, cells in step.writes.items()
+                },
+            }
+            for step, encoded in zip(self.steps, meta["steps"], strict=True)
+        ]
+        content = [self.title, [panel.content() for panel in self.panels], [a and a.text for a in self.arrows], steps]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
+
+    def wire(self) -> tuple[dict, list[bytes]]:
+        """What the player gets: JSON-able metadata and typed binary buffers (little-endian float32, PNG, uint8)."""
+        return self._wire
+
+    def values_at(self, panel_id: str, index: int) -> np.ndarray:
+        """The numbers that a grid shows at step `index`, `[H, W]` float32; NaN where nothing is written yet."""
+        panel = self.panel(panel_id)
+        values = np.full_like(panel.values, np.nan) if panel.empty else panel.values.copy()
+        for step in self.steps[: index + 1]:
+            for cell, value in step.writes.get(panel_id, {}).items():
+                values[cell] = value
+        return values
+
+    def kept_at(self, panel_id: str, index: int) -> list[Cell]:
+        """The cells that stay lit in a panel at step `index`."""
+        return [cell for step in self.steps[: index + 1] for cell in step.keep.get(panel_id, ())]
+
+    def panel(self, panel_id: str) -> Panel:
+        return next(panel for panel in self.panels if panel.id == panel_id)
+
+    def save(self, path) -> None:
+        """Write the animation to `path`: `.html` (self-contained, plays offline), `.png` (animated) or `.gif`."""
+        from segwidgets.still import save
+
+        save(self, path)
+
+    def _validate(self) -> None:
+        ids = [panel.id for panel in self.panels]
+        if not self.panels or len(set(ids)) != len(ids):
+            raise ValueError(f"a trace needs panels with different names, got {ids}")
+        if not self.steps:
+            raise ValueError("a trace needs at least one step: the first shows the input before anything happens")
+        if len(self.arrows) != len(self.panels) - 1:
+            raise ValueError(f"{len(self.panels)} panels have {len(self.panels) - 1} gaps, got {len(self.arrows)} arrows")
+        for number, step in enumerate(self.steps):
+            unknown = {r for _, r in step.spans if r} | {r for roles in step.marks.values() for r in roles}
+            if unknown - set(ROLES):
+                raise ValueError(f"step {number} has the role {sorted(unknown - set(ROLES))}; there are {sorted(ROLES)}")
+            for kind, by_panel in (("marks", step.marks), ("writes", step.writes), ("keep", step.keep), ("terms", step.terms)):
+                for panel_id in by_panel:
+                    if panel_id not in ids:
+                        raise ValueError(f"step {number} {kind} the panel {panel_id!r}; there are {ids}")
+            self._validate_cells(number, step)
+
+    def _validate_cells(self, number: int, step: TraceStep) -> None:
+        for panel in self.panels:
+            if isinstance(panel, Picture):
+                continue
+            marked = [cell for cells in step.marks.get(panel.id, {}).values() for cell in cells]
+            for cell in [*marked, *step.writes.get(panel.id, {}), *step.keep.get(panel.id, ())]:
+                if len(cell) != 2 or not (0 <= cell[0] < panel.rows and 0 <= cell[1] < panel.columns):
+                    raise ValueError(
+                        f"step {number} touches cell {tuple(cell)} of {panel.id!r}, which has {panel.rows} rows and "
+                        f"{panel.columns} columns"
+                    )
+            values = list(step.writes.get(panel.id, {}).values())
+            if values and not np.isfinite(values).all():
+                raise ValueError(f"step {number} writes NaN or infinity into {panel.id!r}; only finite numbers can be shown")
+
+    def _encode(self) -> tuple[dict, list[bytes]]:
+        buffers: list[bytes] = []
+        panels = [panel.encode(buffers) for panel in self.panels]
+        written: list[float] = []  # all values that steps write, in order: one buffer instead of thousands of JSON numbers
+        steps = [self._encode_step(step, written) for step in self.steps]
+        buffers.append(np.asarray(written, dtype="<f4").tobytes())
+        arrows = [arrow and {"text": arrow.text, "line": arrow.line} for arrow in self.arrows]
+        meta = {"title": self.title, "panels": panels, "arrows": arrows, "steps": steps, "written": len(buffers) - 1}
+        return meta, buffers
+
+    def _encode_step(self, step: TraceStep, written: list[float]) -> dict:
+        encoded: dict = {"caption": step.spans}
+        if step.arithmetic:
+            encoded["arithmetic"] = step.arithmetic
+        if step.marks:
+            encoded["marks"] = {
+                panel: {role: self._places(panel, places) for role, places in roles.items() if len(places)}
+                for panel, roles in step.marks.items()
+            }
+        if step.keep:
+            encoded["keep"] = {panel: self._places(panel, cells) for panel, cells in step.keep.items()}
+        if step.writes:
+            encoded["writes"] = {}
+            for panel, cells in step.writes.items():
+                encoded["writes"][panel] = {"cells": self._places(panel, cells), "at": len(written)}
+                terms = step.terms.get(panel)
+                if terms:
+                    encoded["writes"][panel]["terms"] = [terms.get(cell, "") for cell in cells]
+                written.extend(float(value) for value in cells.values())
+        return encoded
+
+    def _places(self, panel_id: str, places) -> list:
+        """Cells as flat indices (a third of the bytes of pairs); boxes as they are."""
+        panel = self.panel(panel_id)
+        if isinstance(panel, Picture):
+            return [[round(float(side), 2) for side in box] for box in places]
+        return [int(row) * panel.columns + int(column) for row, column in places]
