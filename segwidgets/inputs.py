@@ -32,7 +32,8 @@ def plane(x, *, name: str = "x", channel: int = 0, batch: int = 0) -> tuple[Tens
         raise ValueError(f"{name} is empty (shape {shape}); it needs at least one value")
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} has NaN or infinite values; a widget shows finite numbers only")
-    images, channels = (1, *shape)[-4] if tensor.ndim == 4 else 1, shape[-3] if tensor.ndim > 2 else 1
+    images = shape[0] if tensor.ndim == 4 else 1
+    channels = shape[-3] if tensor.ndim > 2 else 1
     if not (isinstance(channel, int) and 0 <= channel < channels):
         raise ValueError(f"channel is {channel!r}, and {name} has the channels 0 to {channels - 1}")
     if not (isinstance(batch, int) and 0 <= batch < images):

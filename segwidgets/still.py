@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from course.ops.step import number
 from segwidgets.bundle import javascript, stylesheet
@@ -44,7 +45,7 @@ def animated_png(trace: Trace) -> tuple[bytes, tuple[int, int]]:
     coarse = any(isinstance(panel, Picture) or panel.columns > 16 for panel in trace.panels)  # no small print to keep sharp
     for scale, most in ((1.3 if coarse else 1.6, 10 if coarse else MOST_FRAMES), (1.0, 8), (0.8, 5)):
         images = [_draw(trace, step, scale) for step in _chosen_steps(trace, most)]
-        encoded = _animate(images, "PNG")
+        encoded = _animate(images, "PNG", trace.digest)
         if len(encoded) <= MAX_STILL_BYTES:
             break
     width, height = images[0].size
@@ -63,7 +64,7 @@ def save(trace: Trace, path) -> None:
     elif path.suffix == ".png":
         content, _ = animated_png(trace)
     elif path.suffix == ".gif":
-        content = _animate([_draw(trace, step, 1.0) for step in _chosen_steps(trace, 40)], "GIF")
+        content = _animate([_draw(trace, step, 1.0) for step in _chosen_steps(trace, 40)], "GIF", trace.digest)
     else:
         raise ValueError(f"an animation is saved as .html, .png or .gif, not as {path.name!r}")
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
@@ -102,8 +103,9 @@ def _chosen_steps(trace: Trace, most: int) -> list[int]:
     return sorted({round(i) for i in np.linspace(0, last, min(most, last + 1))})
 
 
-def _animate(images: list[Image.Image], kind: str) -> bytes:
-    """One palette for all frames; a frame holds only what differs from the one before, the rest is transparent."""
+def _animate(images: list[Image.Image], kind: str, digest: str) -> bytes:
+    """One palette for all frames; a frame holds only what differs from the one before, the rest is transparent. The trace's
+    digest travels along, so that a test can tell whether a picture is out of date."""
     palette = _palette(images)
     whole = [np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE)) for image in images]
     changed = [np.where(now == before, CLEAR, now) for before, now in zip(whole, whole[1:], strict=False)]
@@ -112,7 +114,12 @@ def _animate(images: list[Image.Image], kind: str) -> bytes:
         frame.putpalette(palette.getpalette())
     file = io.BytesIO()
     durations = [1800] + [900] * (len(frames) - 2) + [3000] if len(frames) > 1 else [1000]
-    options = {"blend": [0] + [1] * len(changed), "default_image": False} if kind == "PNG" else {"disposal": 1, "optimize": False}
+    if kind == "PNG":
+        about = PngInfo()
+        about.add_text("trace", digest)
+        options = {"blend": [0] + [1] * len(changed), "default_image": False, "pnginfo": about}
+    else:
+        options = {"disposal": 1, "optimize": False, "comment": f"trace {digest}"}
     frames[0].save(
         file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, transparency=CLEAR, **options
     )

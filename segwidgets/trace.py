@@ -131,10 +131,10 @@ class Trace:
         return self._wire
 
     def values_at(self, panel_id: str, index: int) -> np.ndarray:
-        """The numbers that a grid shows at step `index`, `[H, W]` float32; NaN where nothing is written yet."""
+        """The numbers that a grid shows at step `index` (−1 is the last), `[H, W]` float32; NaN where nothing is written yet."""
         panel = self.panel(panel_id)
         values = np.full_like(panel.values, np.nan) if panel.empty else panel.values.copy()
-        for step in self.steps[: index + 1]:
+        for step in self.steps[: range(len(self.steps))[index] + 1]:
             for cell, value in step.writes.get(panel_id, {}).items():
                 values[cell] = value
         return values

@@ -1,0 +1,191 @@
+"""From a lesson's source (jupytext percent) to its executed notebook, and the check that a notebook is what its source gives."""
+
+import base64
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell
+
+from course import execution, notebooks
+from course.atomic import write_atomically
+from course.errors import CourseError
+from course.lessons import EXERCISES
+
+BADGES = Path(__file__).with_name("badges")
+DIFF_LINES = 30
+
+INSTALL_ON_COLAB = '''\
+# On Colab this installs the course; anywhere else it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and importlib.util.find_spec("segwidgets") is None:
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "git+https://github.com/{repository}"], check=True)
+    importlib.invalidate_caches()'''
+
+METADATA = {
+    "accelerator": "GPU",
+    "colab": {"provenance": [], "toc_visible": True},
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def repository_of(root: Path) -> str:
+    """`owner/name` of the repository that Colab and Binder fetch, from `[tool.segcourse]` in pyproject.toml."""
+    return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["segcourse"]["repository"]
+
+
+def read_lesson(source: Path, repository: str) -> nbformat.NotebookNode:
+    """The lesson's notebook, not yet executed.
+
+    Raises:
+        CourseError: When the source is no notebook for jupytext, or doesn't begin with a Markdown cell whose first line is the title.
+    """
+    try:
+        notebook = jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
+    except nbformat.ValidationError as error:  # of the header, which is read as the notebook's metadata
+        raise CourseError(f"{source.name} has a header that no notebook can have: {str(error).splitlines()[0]}.") from None
+    for cell in notebook.cells:
+        cell.metadata.pop("lines_to_next_cell", None)  # jupytext's memory of blank lines in the source
+    return dress(notebook, source.stem, repository, source.name)
+
+
+def read_exercises(lesson: str, repository: str) -> nbformat.NotebookNode | None:
+    """The starter notebook of a lesson's exercises, outputs empty; None when the lesson has none."""
+    from course.exercises import exercises_of, starter_notebook  # loads torch
+
+    try:
+        exercises_of(lesson)
+    except ValueError:  # what it raises for a lesson without exercises
+        return None
+    return dress(starter_notebook(lesson), lesson + EXERCISES, repository, f"The exercises of {lesson}")
+
+
+def dress(notebook: nbformat.NotebookNode, stem: str, repository: str, name: str) -> nbformat.NotebookNode:
+    """What every notebook of the course has, in place: badges under the title, the cell that installs on Colab, metadata, cell ids."""
+    first = notebook.cells[0] if notebook.cells else new_markdown_cell()
+    title, _, rest = first.source.partition("\n")
+    if first.cell_type != "markdown" or not title.startswith("# "):
+        raise CourseError(f"{name} must begin with a Markdown cell whose first line is its title (`# …`).")
+    first.source = f"{title}\n\n{badges(stem, repository)}\n{rest}".rstrip()
+    first.attachments = {path.name: {"image/png": base64.b64encode(path.read_bytes()).decode()} for path in _badge_files()}
+    notebook.cells.insert(1, new_code_cell(INSTALL_ON_COLAB.format(repository=repository)))
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    notebooks.set_cell_ids(notebook)
+    return notebook
+
+
+def badges(stem: str, repository: str) -> str:
+    """Markdown of the two badges. Their pictures travel in the cell, so that opening a notebook asks nothing of the network."""
+    path = f"lessons/{stem}.ipynb"
+    colab = f"https://colab.research.google.com/github/{repository}/blob/main/{path}"
+    binder = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={path.replace('/', '%2F')}"
+    return f"[![Open in Colab](attachment:colab.png)]({colab}) [![Open in Binder](attachment:binder.png)]({binder})"
+
+
+def _badge_files() -> list[Path]:
+    return [BADGES / "colab.png", BADGES / "binder.png"]
+
+
+def execute_lesson(notebook: nbformat.NotebookNode, source: Path, say: Callable[[str], None], timeout: int) -> None:
+    """Fill in the outputs, in place, and strip what would differ tomorrow."""
+    execution.execute(notebook, source.parent, source.name, timeout)
+    notebooks.strip_widget_views(notebook)
+    for line in notebooks.strip_volatile(notebook):
+        say(f"{source.name}, {line}")
+    notebooks.set_cell_ids(notebook)
+
+
+def as_bytes(notebook: nbformat.NotebookNode) -> bytes:
+    return (nbformat.writes(notebook) + "\n").encode()
+
+
+def build(source: Path, repository: str, say: Callable[[str], None], timeout: int = 600) -> None:
+    """Write `NN_slug.ipynb`, executed, and `NN_slug_exercises.ipynb` beside the source. An interruption leaves the old files whole.
+
+    Raises:
+        CourseError: When a cell fails, or a notebook is above 2 MB.
+    """
+    lesson = read_lesson(source, repository)
+    exercises = read_exercises(source.stem, repository)
+    execute_lesson(lesson, source, say, timeout)
+    built = [(source.with_suffix(".ipynb"), lesson)]
+    if exercises is None:
+        say(f"{source.name} has no exercises.")
+    else:
+        built.append((source.with_name(f"{source.stem}{EXERCISES}.ipynb"), exercises))
+    contents = [(path, _checked_size(path, notebook)) for path, notebook in built]
+    for path, content in contents:
+        write_atomically(path, content)
+        say(f"{path.name} is written ({notebooks.size_in_kb(len(content))}).")
+
+
+def check(source: Path, repository: str, say: Callable[[str], None], timeout: int = 600, execute: bool = True) -> None:
+    """Hold the committed notebooks against their source. Nothing is written.
+
+    Args:
+        execute: Whether the lesson is run and its text outputs are compared too. Of pictures it is compared that they are there.
+
+    Raises:
+        CourseError: When a notebook is missing, above 2 MB, or not what its source gives; with a short diff.
+    """
+    lesson = read_lesson(source, repository)
+    exercises = read_exercises(source.stem, repository)
+    pairs = [(source.with_suffix(".ipynb"), lesson, execute)]
+    if exercises is not None:
+        pairs.append((source.with_name(f"{source.stem}{EXERCISES}.ipynb"), exercises, True))
+    committed = [_read_committed(path) for path, _, _ in pairs]
+    for (path, fresh, _), old in zip(pairs, committed, strict=True):
+        _compare(path, old, fresh, outputs=False)  # before the slow part
+    if execute:
+        execute_lesson(lesson, source, say, timeout)
+    for (path, fresh, outputs), old in zip(pairs, committed, strict=True):
+        _checked_size(path, old)
+        _compare(path, old, fresh, outputs)
+        say(f"{path.name} is what its source gives{'' if outputs else ' (outputs not compared)'}.")
+
+
+def _read_committed(path: Path) -> nbformat.NotebookNode:
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        return notebook
+    except FileNotFoundError:
+        raise CourseError(f"{path.name} is not built yet; `segcourse build {path.name[:2]}` builds it.") from None
+    except Exception as error:  # nbformat raises its own errors, JSON's and the schema's
+        raise CourseError(f"{path.name} is not a notebook ({str(error).splitlines()[0]}).") from None
+
+
+def _compare(path: Path, old: nbformat.NotebookNode, fresh: nbformat.NotebookNode, outputs: bool) -> None:
+    lines = difference(old, fresh, outputs)
+    if lines:
+        more = f"\n    … and {len(lines) - DIFF_LINES} lines more" if len(lines) > DIFF_LINES else ""
+        shown = "\n".join(f"    {line}" for line in lines[:DIFF_LINES])
+        raise CourseError(
+            f"{path.name} is not what its source gives (− committed, + fresh); `segcourse build {path.name[:2]}` builds it anew.\n{shown}{more}"
+        )
+
+
+def difference(old: nbformat.NotebookNode, fresh: nbformat.NotebookNode, outputs: bool = True) -> list[str]:
+    """The lines of a diff from `old` to `fresh`, empty when they say the same; see `course.notebooks.as_text`."""
+    before, after = (notebooks.as_text(notebook, outputs) for notebook in (old, fresh))
+    return list(_without_head(difflib.unified_diff(before, after, n=2, lineterm="")))
+
+
+def _without_head(lines: Iterable[str]) -> Iterable[str]:
+    return (line for line in lines if not line.startswith(("--- ", "+++ ")))
+
+
+def _checked_size(path: Path, notebook: nbformat.NotebookNode) -> bytes:
+    content = as_bytes(notebook)
+    sentence = notebooks.oversize(notebook, len(content))
+    if sentence is not None:
+        raise CourseError(f"{path.name} {sentence}")
+    return content

@@ -1,0 +1,149 @@
+"""The command line: `segcourse open | build | doctor | bench | check`."""
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+from course import __version__, lessons
+from course.errors import CourseError
+
+EXIT_ERROR = 2  # the user can put it right; 1 is an honest "no": a check failed, the course cannot run
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 the answer is no, 2 it could not be done, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except CourseError as error:
+        print(f"segcourse {options.command}: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print(f"\nsegcourse {options.command}: stopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="segcourse", description="An interactive course on image segmentation and object detection."
+    )
+    parser.add_argument("--version", action="version", version=f"segcourse {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    add = _command(commands, "open", _open, "open JupyterLab on the lessons", ["", "03", "unpooling --no-browser --port 8890"])
+    add("lesson", nargs="?", metavar="LESSON", help="number, topic or file name; the first lesson without one")
+    add("--to", type=Path, metavar="DIR", help="copy the lessons to DIR and open them there; nothing in it is overwritten")
+    add("--no-browser", action="store_true", help="don't open a browser; the address is printed")
+    add("--port", type=_port, metavar="N", help="the port of JupyterLab (a free one near 8888)")
+
+    add = _command(commands, "build", _build, "make the notebooks from lessons/NN_slug.py", ["", "03", "--check", "--check --no-execute 03"])
+    add("lesson", nargs="?", metavar="LESSON", help="one lesson; all of them without one")
+    add("--check", action="store_true", help="write nothing; fail when a committed notebook is not what its source gives")
+    add("--no-execute", action="store_true", help="with --check: compare the sources only, which takes a second")
+    add("--timeout", type=_seconds, default=600, metavar="S", help="seconds that one cell may take (600)")
+
+    add = _command(commands, "check", _check, "check the exercises in a student's notebook", ["03_unpooling_exercises.ipynb", "solution.py"])
+    add("notebook", type=Path, metavar="NOTEBOOK", help="a notebook or script; it is run as a copy and never changed")
+    add("--timeout", type=_seconds, default=600, metavar="S", help="seconds that one cell may take (600)")
+
+    _command(commands, "doctor", _doctor, "tell what is here, what is missing and how to get it", [""])
+
+    add = _command(commands, "bench", _bench, "measure what is fast, against its peers on this machine", ["", "-- --help"])
+    add("arguments", nargs="*", metavar="ARGUMENT", help="passed on to the benchmark")
+    return parser
+
+
+def _command(commands, name, run, summary, examples):
+    lines = "\n".join(f"  segcourse {name} {example}".rstrip() for example in examples)
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"examples:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser.add_argument
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; accepted are 1 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; accepted are whole numbers from 1")
+    return int(text)
+
+
+def _open(options: argparse.Namespace) -> int:
+    from course import lab
+
+    folder, said = lab.lesson_folder(options.to)
+    for sentence in said:
+        print(sentence)
+    notebook = lessons.choose(lessons.notebooks(folder), options.lesson)
+    return lab.open_lab(folder, notebook, browser=not options.no_browser, port=options.port)
+
+
+def _build(options: argparse.Namespace) -> int:
+    if options.no_execute and not options.check:
+        raise CourseError("--no-execute goes with --check: a notebook is always written with its outputs.")
+    root = lessons.require_checkout("build")
+    _require("jupytext", "nbclient", "nbformat", extra="author")
+    from course import build
+
+    found = lessons.sources(root / "lessons")
+    wanted = found if options.lesson is None and found else [lessons.choose(found, options.lesson)]
+    repository = build.repository_of(root)
+    for source in wanted:
+        if options.check:
+            build.check(source, repository, print, options.timeout, execute=not options.no_execute)
+        else:
+            build.build(source, repository, print, options.timeout)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    _require("nbclient", "nbformat", "ipykernel", extra="lab")
+    from course.student_notebook import check_notebook
+
+    report = check_notebook(options.notebook, options.timeout)
+    for sentence in report["failed_cells"]:
+        print(sentence)
+    for exercise in report["exercises"]:
+        print(f"\n{exercise['name']}: {'passed' if exercise['passed'] else 'not yet'}")
+        print("\n".join(f"    {line}".rstrip() for line in exercise["text"].splitlines()))
+    passed = sum(exercise["passed"] for exercise in report["exercises"])
+    print(f"\n{passed} of {len(report['exercises'])} exercises pass.")
+    return 0 if passed == len(report["exercises"]) else 1
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from course import doctor
+
+    lines, can_run = doctor.report()
+    print("\n".join(lines))
+    return 0 if can_run else 1
+
+
+def _bench(options: argparse.Namespace) -> int:
+    root = lessons.require_checkout("bench")
+    if not (root / "tests" / "bench" / "__main__.py").is_file():
+        raise CourseError("This checkout has no benchmark: tests/bench/__main__.py is missing.")
+    return subprocess.run([sys.executable, "-m", "tests.bench", *options.arguments], cwd=root).returncode
+
+
+def _require(*modules: str, extra: str) -> None:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise CourseError(f'{", ".join(missing)} missing here: pip install "segcourse[{extra}]" installs what this command needs.')
+
+
+if __name__ == "__main__":
+    sys.exit(main())

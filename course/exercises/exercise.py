@@ -1,0 +1,91 @@
+"""What an exercise is: a function that the course itself has, and everything needed to ask for it and to judge it.
+
+The parts are kept apart so that a grader can use them in two processes. The cases and the reference stay with the one who judges;
+only a case's inputs go to the student's function. So inputs are plain: tensors, numbers, strings, tuples of numbers, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+Number = bool | int | float
+Value = torch.Tensor | Number | str | tuple[Number, ...] | None
+
+
+def _is_plain(value: object) -> bool:
+    if type(value) is tuple:
+        return all(type(entry) in (bool, int, float) for entry in value)
+    return value is None or type(value) in (torch.Tensor, bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the function: a name that says what is special about it, and the arguments by name.
+
+    Raises:
+        TypeError: When an input is not a tensor, number, string, tuple of numbers or None. Nothing else can cross into another
+            process safely.
+    """
+
+    name: str
+    inputs: Mapping[str, Value]
+
+    def __post_init__(self) -> None:
+        for name, value in self.inputs.items():
+            if not _is_plain(value):
+                kind = type(value).__name__
+                raise TypeError(
+                    f"case {self.name!r}: the input {name!r} is a {kind}; "
+                    "accepted are tensors, numbers, strings, tuples of numbers and None"
+                )
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong version that students write, and the sentence that tells them what happened ("This is what happens when …")."""
+
+    name: str
+    function: Callable
+    message: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to write.
+
+    Attributes:
+        prompt: What is asked, in Markdown.
+        solution: The course's own function. Its name is the exercise's name, and the starter is made from its signature and docstring.
+        reference: An independent peer, called with the same arguments; its answer is the expected one.
+        reference_name: What students are told the expected answer comes from, such as `"torch.nn.functional.max_unpool2d"`.
+        cases: `cases(seed)` yields the cases, first the small ones that can be checked by hand. The seed decides every number in
+            them, so that an answer learnt by heart is right for one seed only.
+        common_mistakes: Wrong versions, the more particular first: the first that gives the student's own answers is the one named.
+        tolerance: A float is right when `|got − expected| ≤ tolerance · max(1, |expected|)`; whole numbers must be equal.
+        docstring: What the starter says in place of the solution's docstring, where that would give the answer away.
+    """
+
+    prompt: str
+    solution: Callable
+    reference: Callable
+    reference_name: str
+    cases: Callable[[int], Iterator[Case]]
+    common_mistakes: tuple[Mistake, ...] = field(repr=False)
+    tolerance: float = 1e-5
+    docstring: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.solution.__name__
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question answered in words: nothing runs it, so the solution tells what a good answer contains (Markdown)."""
+
+    name: str
+    prompt: str
+    good_answer: str

@@ -1,0 +1,1 @@
+"""One system, one file, one figure of its paper. Each is imported by its own name."""

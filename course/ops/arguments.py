@@ -1,0 +1,173 @@
+"""What the operations accept, and the one sentence that anything else gets.
+
+TypeError: the wrong kind of thing (a list, a bool tensor, a fraction). ValueError: the right kind with a value that
+cannot be. NaN and infinity are numbers here: they pass through an operation as they pass through torch's.
+"""
+
+import operator
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+PLANES = "[H, W], [C, H, W] or [N, C, H, W]"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+Pair = tuple[int, int]
+
+
+def check_planes(x: Tensor, name: str = "x", fractions: bool = False) -> None:
+    """x must be a tensor of real numbers with 2 to 4 dimensions; with `fractions`, of floating-point numbers."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor of shape {PLANES}; got {type(x).__name__}.")
+    if x.dtype not in FLOATS + INTEGERS:
+        raise TypeError(f"{name} must hold real numbers (float16, bfloat16, float32, float64, uint8 or int8 to int64); got {x.dtype}.")
+    if fractions and x.dtype not in FLOATS:
+        raise TypeError(f"{name} must be floating-point, because the results are fractions; got {x.dtype}: call {name}.float() first.")
+    if x.dim() not in (2, 3, 4):
+        raise ValueError(f"{name} must have shape {PLANES}; got {x.dim()} dimensions, {list(x.shape)}.")
+    if x.numel() == 0:
+        raise ValueError(f"{name} must hold at least one number; got the empty shape {list(x.shape)}.")
+
+
+def whole(value: int, name: str, least: int) -> int:
+    """An integer that is at least `least`."""
+    try:
+        if isinstance(value, (bool, Tensor)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer or a pair of integers (height, width); got {value!r}.") from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}; got {number}.")
+    return number
+
+
+def pair(value: int | Sequence[int], name: str, least: int) -> Pair:
+    """(height, width) of an argument that may be one integer for both, each at least `least`."""
+    if not isinstance(value, (tuple, list)):
+        return (whole(value, name, least),) * 2
+    if len(value) != 2:
+        raise ValueError(f"{name} must be an integer or a pair (height, width); got {len(value)} values, {tuple(value)}.")
+    return whole(value[0], name, least), whole(value[1], name, least)
+
+
+def window(kernel_size: int | Sequence[int], stride: int | Sequence[int] | None, padding: int | Sequence[int]) -> tuple[Pair, Pair, Pair]:
+    """(kernel, stride, padding) of a pooling window, each (height, width). No stride means windows side by side."""
+    kernel = pair(kernel_size, "kernel_size", 1)
+    step = kernel if stride is None else pair(stride, "stride", 1)
+    pad = pair(padding, "padding", 0)
+    if any(p > k // 2 for p, k in zip(pad, kernel, strict=True)):
+        raise ValueError(
+            "padding must be at most half of kernel_size, so that every window holds a real cell; "
+            f"got padding {pad} for kernel_size {kernel}."
+        )
+    return kernel, step, pad
+
+
+def stamp(
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    output_padding: int | Sequence[int],
+) -> tuple[Pair, Pair, Pair, Pair]:
+    """(kernel, stride, padding, output_padding) of a transposed convolution, each (height, width)."""
+    kernel, step = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1)
+    pad, extra = pair(padding, "padding", 0), pair(output_padding, "output_padding", 0)
+    if any(a >= d for a, d in zip(extra, step, strict=True)):
+        raise ValueError(
+            "output_padding must be less than stride, since a whole stride more comes from a larger input; "
+            f"got output_padding {extra} for stride {step}."
+        )
+    return kernel, step, pad, extra
+
+
+def check_output(size: Sequence[int], reason: str) -> None:
+    """Every side of an output is at least 1."""
+    if min(size) < 1:
+        raise ValueError(f"The output would be {' × '.join(map(str, size))}; it needs at least one cell: {reason}.")
+
+
+def check_divides(factor: Pair, name: str, size: Pair) -> None:
+    """A plane of that (height, width) falls into whole blocks."""
+    if size[0] % factor[0] or size[1] % factor[1]:
+        raise ValueError(f"{name} must divide the plane into whole blocks; got {name} {factor} for height and width {size}.")
+
+
+def unpooled_size(output_size: Sequence[int], shape: Sequence[int], usual: Pair, stride: Pair) -> Pair:
+    """The (height, width) asked of max_unpool, by torch's rule: less than one stride away from the usual one."""
+    if not isinstance(output_size, (tuple, list)) or len(output_size) not in (2, len(shape)):
+        raise ValueError(f"output_size must be (height, width) or the pooled tensor's whole shape; got {output_size!r}.")
+    if len(output_size) > 2 and tuple(output_size[:-2]) != tuple(shape[:-2]):
+        raise ValueError(
+            f"output_size must agree with x in all but height and width; got {tuple(output_size)} for x of shape {list(shape)}."
+        )
+    size = pair(output_size[-2:], "output_size", 1)
+    if any(abs(side - usually) >= step for side, usually, step in zip(size, usual, stride, strict=True)):
+        raise ValueError(f"output_size must be less than one stride, {stride}, away from the usual {usual} in each direction; got {size}.")
+    return size
+
+
+def check_switches(indices: Tensor, x: Tensor, size: Pair, overlap: bool) -> None:
+    """indices must be max_pool's: int64, x's shape, inside the output; each cell once unless the windows overlap."""
+    if not isinstance(indices, Tensor):
+        raise TypeError(f"indices must be a torch.Tensor of the shape of x; got {type(indices).__name__}.")
+    if indices.dtype != torch.int64:
+        raise TypeError(f"indices must be int64, as max_pool returns them; got {indices.dtype}.")
+    if indices.shape != x.shape:
+        raise ValueError(f"indices must have the shape of x, {list(x.shape)}; got {list(indices.shape)}.")
+    check_same_device(indices, "indices", x)
+    height, width = size
+    outside = (indices < 0) | (indices >= height * width)
+    if outside.any():
+        raise ValueError(
+            f"indices must lie in 0 … {height * width - 1}, the cells of a {height} × {width} output; "
+            f"got {indices[outside][0].item()}: give output_size, the size of what was pooled, if it differs."
+        )
+    if overlap:
+        return
+    switches = indices.flatten(-2)  # [N, C, H*W]
+    visits = switches.new_zeros(*switches.shape[:-1], height * width)  # [N, C, OH*OW]
+    repeated = visits.scatter_add(-1, switches, torch.ones_like(switches)).gather(-1, switches) > 1  # [N, C, H*W]
+    if repeated.any():
+        raise ValueError(
+            "indices must not repeat within a plane where windows do not overlap, since no two windows share a cell; "
+            f"got {switches[repeated][0].item()} more than once."
+        )
+
+
+def check_weight(weight: Tensor, bias: Tensor | None, x: Tensor | None = None) -> None:
+    """weight [C, O, KH, KW], or [KH, KW] for one channel in and out, that fits x's C channels; bias [O]."""
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"weight must be a torch.Tensor of shape [C_in, C_out, KH, KW] or [KH, KW]; got {type(weight).__name__}.")
+    if weight.dtype not in FLOATS:
+        raise TypeError(f"weight must be floating-point; got {weight.dtype}.")
+    if weight.dim() not in (2, 4) or weight.numel() == 0:
+        raise ValueError(f"weight must have shape [C_in, C_out, KH, KW] or [KH, KW], none of them 0; got {list(weight.shape)}.")
+    into, out = weight.shape[:2] if weight.dim() == 4 else (1, 1)
+    if bias is not None and (not isinstance(bias, Tensor) or bias.shape != (out,)):
+        raise ValueError(
+            f"bias must be a tensor of shape [{out}], one number for each output channel; "
+            f"got {list(bias.shape) if isinstance(bias, Tensor) else bias!r}."
+        )
+    if x is None:
+        return
+    channels = x.shape[-3] if x.dim() > 2 else 1
+    if into != channels:
+        raise ValueError(
+            f"weight must have the channels of x, {channels}, as its first dimension; got weight of shape {list(weight.shape)}."
+        )
+    if x.dim() == 2 and out != 1:
+        raise ValueError(f"An x of shape [H, W] gives one output channel; got weight for {out}.")
+    for tensor, name in ((weight, "weight"), (bias, "bias")):
+        if tensor is not None:
+            if tensor.dtype != x.dtype:
+                raise TypeError(f"{name} must have the dtype of x, {x.dtype}; got {tensor.dtype}.")
+            check_same_device(tensor, name, x)
+
+
+def check_same_device(tensor: Tensor, name: str, x: Tensor) -> None:
+    """Both tensors are on one device."""
+    if tensor.device != x.device:
+        raise ValueError(f"{name} must be on the device of x, {x.device}; got {tensor.device}.")

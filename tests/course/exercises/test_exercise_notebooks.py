@@ -1,0 +1,85 @@
+"""The notebooks made from the exercises, executed in a real kernel."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import course
+from course.exercises import exercises_of, solution_notebook, starter_notebook
+from course.exercises.lessons import questions_of
+
+LESSONS = ["03_unpooling"]
+ROOT = Path(course.__file__).parents[1]
+
+
+@pytest.fixture
+def execute(tmp_path, monkeypatch):
+    """Run a notebook in a kernel of its own, with nothing of the user's settings."""
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def run(notebook, **options):
+        NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}, **options).execute()
+        return {cell.id: cell for cell in notebook.cells}
+
+    return run
+
+
+def shown(cell):
+    (output,) = cell.outputs
+    return output.data["text/plain"]
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_check_passes_in_the_solutions_notebook(lesson, execute):
+    cells = execute(solution_notebook(lesson))
+    for exercise in exercises_of(lesson):
+        output = cells[f"{exercise.name}-check"].outputs[0]
+        assert output.data["text/plain"].startswith(f"✓ {exercise.name}: all ")
+        assert "text/html" in output.data
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_every_check_says_not_written_yet_in_the_starter_notebook(lesson, execute):
+    cells = execute(starter_notebook(lesson), allow_errors=True)
+    for exercise in exercises_of(lesson):
+        assert shown(cells[f"{exercise.name}-check"]).startswith(f"○ {exercise.name}: not written yet.")
+
+
+def test_a_mistake_in_a_notebook_is_shown_with_the_line_of_its_cell(execute):
+    notebook = starter_notebook("03_unpooling")
+    cell = next(cell for cell in notebook.cells if cell.id == "bed_of_nails-code")
+    cell.source = "def bed_of_nails(x, scale):\n    larger = x * 2\n    return larger.reshape(3, 5, 7)\n"
+    notebook.cells = [cell for cell in notebook.cells if cell.id in ("imports", "bed_of_nails-code", "bed_of_nails-check")]
+    text = shown(execute(notebook)["bed_of_nails-check"])
+    assert "at line 3: return larger.reshape(3, 5, 7)" in text
+    assert "ipykernel" not in text
+
+
+@pytest.mark.parametrize("make", [starter_notebook, solution_notebook])
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_notebooks_are_valid_and_the_same_each_time(make, lesson):
+    notebook = make(lesson)
+    nbformat.validate(notebook)
+    assert nbformat.writes(notebook) == nbformat.writes(make(lesson))
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_what_a_good_answer_contains_stands_in_the_solutions_only(lesson):
+    starter, solution = (nbformat.writes(make(lesson)) for make in (starter_notebook, solution_notebook))
+    assert questions_of(lesson)
+    for question in questions_of(lesson):
+        first_line = question.good_answer.splitlines()[0]
+        assert first_line in solution and first_line not in starter
+    assert "<details>" in solution and "<details>" not in starter
+    assert "NotImplementedError" in starter and "raise NotImplementedError(" not in solution
+
+
+def test_a_lesson_without_exercises_is_answered_with_those_that_have_some():
+    with pytest.raises(ValueError, match="there are no exercises for the lesson '99_nothing'; there are for .*unpooling"):
+        starter_notebook("99_nothing")

@@ -1,0 +1,131 @@
+"""The figures: small files, the agreed colours, every outline where the pixels change, and matplotlib left as it was."""
+
+import io
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_hex
+
+from course.data.shapes import Silhouettes
+from course.figures import PREDICTION, TRUTH, show_curves, show_pictures
+
+
+@pytest.fixture(autouse=True)
+def untouched():
+    before = dict(matplotlib.rcParams), matplotlib.get_backend()
+    yield
+    assert (dict(matplotlib.rcParams), matplotlib.get_backend()) == before
+    assert not plt.get_fignums(), "a figure stayed open and would be shown twice"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def headless():
+    previous = matplotlib.get_backend()
+    matplotlib.use("agg")
+    yield
+    matplotlib.use(previous)
+
+
+def png(figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def row(i: int = 0, size: int = 64):
+    image, mask = Silhouettes(5, size=size)[i]
+    return {"picture": image, "truth": mask, "shifted": mask.roll(2, 0), "nothing": torch.zeros_like(mask)}, mask
+
+
+def test_three_rows_are_small_and_deterministic():
+    rows, truth = zip(*(row(i) for i in range(3)), strict=True)
+    figure = show_pictures(rows, truth=truth)
+    assert len(figure.axes) == 12 and [axis.get_title("left") for axis in figure.axes[:4]] == list(rows[0])
+    data = png(figure)
+    assert len(data) < 60_000
+    assert data == png(show_pictures(rows, truth=truth))
+    assert str(figure) == str(show_pictures(rows, truth=truth))
+
+
+def test_outlines_follow_the_pixels():
+    mask = torch.zeros(5, 5).long()
+    mask[1:3, 2] = 1  # a rectangle of 2 by 1: six edges
+    axis = show_pictures({"mask": mask}, truth=[mask.roll(1, 1)]).axes[0]
+    prediction, truth = axis.collections
+    assert [to_hex(lines.get_colors()[0]).upper() for lines in (prediction, truth)] == [PREDICTION, TRUTH]
+    edges = {tuple(sorted(map(tuple, segment.tolist()))) for segment in prediction.get_segments()}
+    assert edges == {
+        ((1.5, 0.5), (1.5, 1.5)),
+        ((1.5, 1.5), (1.5, 2.5)),
+        ((2.5, 0.5), (2.5, 1.5)),
+        ((2.5, 1.5), (2.5, 2.5)),
+        ((1.5, 0.5), (2.5, 0.5)),
+        ((1.5, 2.5), (2.5, 2.5)),
+    }
+
+
+def test_heat_maps_agree_on_zero():
+    positive, signed = torch.rand(4, 4) + 1, torch.tensor([[-1.0, 3.0]])
+    first, second = show_pictures({"a": positive, "b": signed}).axes
+    assert first.images[0].get_clim() == (0, positive.max()) and first.images[0].cmap.name == "viridis"
+    assert second.images[0].get_clim() == (-3, 3)
+    for extreme in (torch.zeros(2, 2), torch.full((2, 2), torch.nan), torch.tensor([[torch.inf, 1.0]])):
+        png(show_pictures({"a": extreme}))
+
+
+def test_any_mask_and_picture_type():
+    mask = torch.zeros(8, 8)
+    for kind in (torch.bool, torch.uint8, torch.int64):
+        png(show_pictures({"m": mask.to(kind)}, truth=[mask.to(kind)]))
+    png(show_pictures({"p": torch.rand(3, 8, 8, requires_grad=True).half(), "a long name over a narrow panel": torch.rand(2, 9)}))
+
+
+def test_background_is_opaque_white():
+    figure = show_curves({"a": [1.0, 2.0]})
+    pixels = plt.imread(io.BytesIO(png(figure)))
+    assert (pixels[0, 0] == 1).all()
+
+
+def test_curves():
+    curves = {f"way {i}": np.exp(-np.arange(200) / 50 - i) for i in range(7)}
+    figure = show_curves(curves, xlabel="step", ylabel="loss", smooth=5)
+    lines = figure.axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle(), str(line._unscaled_dash_pattern)) for line in lines}) == 7
+    assert len(lines[0].get_xdata()) == 196 and lines[0].get_xdata()[0] == 5
+    np.testing.assert_allclose(lines[0].get_ydata()[0], curves["way 0"][:5].mean())
+    assert len(png(figure)) < 60_000
+    assert show_curves({"a": [1, 2]}, x=[4, 8]).axes[0].lines[0].get_xdata().tolist() == [4, 8]
+
+
+@pytest.mark.parametrize("rows", [[], [{}], [{"a": torch.zeros(2, 2)}, {"b": torch.zeros(2, 2)}], {}])
+def test_rows_that_do_not_match(rows):
+    with pytest.raises(ValueError, match="same names"):
+        show_pictures(rows)
+
+
+def test_bad_tensors():
+    with pytest.raises(ValueError, match=r"'a' has shape \[1, 2, 2\]"):
+        show_pictures({"a": torch.zeros(1, 2, 2)})
+    with pytest.raises(ValueError, match="1 rows and 2 masks"):
+        show_pictures({"a": torch.zeros(2, 2)}, truth=[torch.zeros(2, 2)] * 2)
+
+
+@pytest.mark.parametrize("curves", [{}, {str(i): [1.0] for i in range(8)}])
+def test_too_few_or_too_many_curves(curves):
+    with pytest.raises(ValueError, match=f"not {len(curves)}"):
+        show_curves(curves)
+
+
+@pytest.mark.parametrize("options", [{"smooth": 0}, {"smooth": 4}, {"x": [1, 2]}])
+def test_curves_that_do_not_fit(options):
+    with pytest.raises(ValueError, match="'a' has 3 values"):
+        show_curves({"a": [1, 2, 3]}, **options)
+
+
+def test_the_style_file_loads_by_name():
+    with plt.style.context("course.style"):
+        assert matplotlib.rcParams["axes.prop_cycle"].by_key()["color"][0].upper().lstrip("#") == "0072B2"
+        assert matplotlib.rcParams["savefig.facecolor"] == "white"

@@ -1,0 +1,93 @@
+"""The README tells the truth: its lesson table, its two commands, its badges, its pictures."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from course import lessons
+from course.build import repository_of
+from course.exercises import exercises_of
+from tests.environments import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COLUMNS = ["Lesson", "Module", "Widget", "Exercises"]
+
+
+def table() -> list[dict[str, str]]:
+    """The rows of the lesson table, each a cell by its column's name."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.splitlines() if line.startswith("|")]
+    assert rows[0] == COLUMNS
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows[2:]]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def notebook_of(row: dict[str, str]) -> Path:
+    link = re.fullmatch(r"\[(\d\d) [^\]]+\]\((lessons/(\d\d)_\w+\.ipynb)\)", row["Lesson"])
+    assert link and link[1] == link[3], f"{row['Lesson']} is not [NN Title](lessons/NN_slug.ipynb)"
+    return ROOT / link[2]
+
+
+def is_there(dotted: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    try:
+        importlib.import_module(dotted)
+        return True
+    except ModuleNotFoundError:
+        module, _, attribute = dotted.rpartition(".")
+        return bool(module) and is_there(module) and hasattr(importlib.import_module(module), attribute)
+
+
+def test_is_there_can_say_no():
+    assert is_there("course.ops") and is_there("course.ops.unpooling.max_unpool")
+    assert not is_there("course.ops.painting") and not is_there("course.ops.unpooling.paint") and not is_there("painting")
+
+
+def test_every_built_lesson_has_its_row_and_every_row_its_lesson():
+    assert [notebook_of(row) for row in table()] == lessons.notebooks(ROOT / "lessons")
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: row["Lesson"][1:3])
+def test_a_row_names_what_is_there(row):
+    assert [name for name in names(row["Module"]) if not (name.startswith("course.") and is_there(name))] == []
+    assert [name for name in names(row["Widget"]) if not (name.startswith("segwidgets.") and is_there(name))] == []
+    asked = [exercise.name for exercise in exercises_of(notebook_of(row).stem)]
+    assert sorted(names(row["Exercises"])) == sorted(asked)
+    assert names(row["Module"]) and names(row["Widget"])
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: row["Lesson"][1:3])
+def test_a_lesson_uses_the_modules_and_widgets_of_its_row(row):
+    source = notebook_of(row).with_suffix(".py").read_text(encoding="utf-8")
+    for name in names(row["Module"]) + names(row["Widget"]):
+        last = name.rpartition(".")[2]
+        assert name in source or re.search(rf"from {re.escape(name.rpartition('.')[0])} import .*\b{last}\b", source), name
+
+
+def test_the_second_command_is_the_one_that_ci_runs():
+    commands = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
+    assert commands == ['pip install -e ".[lab]" && segcourse open', 'pip install -e ".[test]" && python -m tests']
+    assert commands[1] in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_badges_are_those_of_the_repository():
+    repository = repository_of(ROOT)
+    assert set(re.findall(r"colab\.research\.google\.com/github/([\w-]+/[\w-]+)/", README)) == {repository}
+    assert set(re.findall(r"mybinder\.org/v2/gh/([\w-]+/[\w-]+)/", README)) == {repository}
+
+
+def test_its_links_lead_somewhere():
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", README) if not link.startswith("https://")]
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_repository_is_named_in_one_place():
+    """pyproject.toml holds it; only the README, which GitHub shows as it is, and the built notebooks may repeat it."""
+    repository = repository_of(ROOT)
+    files = [path for folder in ("course", "segwidgets", "binder", ".ci") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files += (ROOT / "lessons").glob("*.py")
+    assert [path.name for path in files if path.suffix != ".pyc" and repository.encode() in path.read_bytes()] == []
