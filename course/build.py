@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from course import execution, notebooks
 from course.atomic import write_atomically
-from course.errors import CourseError
+from course.errors import CourseError, OutOfDate
 from course.lessons import EXERCISES
 
 BADGES = Path(__file__).with_name("badges")
@@ -134,7 +134,8 @@ def check(source: Path, repository: str, say: Callable[[str], None], timeout: in
         execute: Whether the lesson is run and its text outputs are compared too. Of pictures it is compared that they are there.
 
     Raises:
-        CourseError: When a notebook is missing, above 2 MB, or not what its source gives; with a short diff.
+        OutOfDate: When a notebook is missing or not what its source gives; with a short diff.
+        CourseError: When it is above 2 MB, no notebook at all, or a cell fails.
     """
     lesson = read_lesson(source, repository)
     exercises = read_exercises(source.stem, repository)
@@ -158,7 +159,7 @@ def _read_committed(path: Path) -> nbformat.NotebookNode:
         nbformat.validate(notebook)
         return notebook
     except FileNotFoundError:
-        raise CourseError(f"{path.name} is not built yet; `segcourse build {path.name[:2]}` builds it.") from None
+        raise OutOfDate(f"{path.name} is not built yet; `segcourse build {path.name[:2]}` builds it.") from None
     except Exception as error:  # nbformat raises its own errors, JSON's and the schema's
         raise CourseError(f"{path.name} is not a notebook ({str(error).splitlines()[0]}).") from None
 
@@ -168,8 +169,9 @@ def _compare(path: Path, old: nbformat.NotebookNode, fresh: nbformat.NotebookNod
     if lines:
         more = f"\n    … and {len(lines) - DIFF_LINES} lines more" if len(lines) > DIFF_LINES else ""
         shown = "\n".join(f"    {line}" for line in lines[:DIFF_LINES])
-        raise CourseError(
-            f"{path.name} is not what its source gives (− committed, + fresh); `segcourse build {path.name[:2]}` builds it anew.\n{shown}{more}"
+        raise OutOfDate(
+            f"{path.name} is not what its source gives (− committed, + fresh); `segcourse build {path.name[:2]}` builds it anew."
+            f"\n{shown}{more}"
         )
 
 

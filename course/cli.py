@@ -9,7 +9,6 @@ from pathlib import Path
 from course import __version__, lessons
 from course.errors import CourseError
 
-EXIT_ERROR = 2  # the user can put it right; 1 is an honest "no": a check failed, the course cannot run
 EXIT_INTERRUPTED = 130
 
 
@@ -20,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         return options.run(options)
     except CourseError as error:
         print(f"segcourse {options.command}: {error}", file=sys.stderr)
-        return EXIT_ERROR
+        return error.exit_code
     except KeyboardInterrupt:
         print(f"\nsegcourse {options.command}: stopped.", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -39,13 +38,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-browser", action="store_true", help="don't open a browser; the address is printed")
     add("--port", type=_port, metavar="N", help="the port of JupyterLab (a free one near 8888)")
 
-    add = _command(commands, "build", _build, "make the notebooks from lessons/NN_slug.py", ["", "03", "--check", "--check --no-execute 03"])
+    examples = ["", "03", "--check", "--check --no-execute 03"]
+    add = _command(commands, "build", _build, "make the notebooks from lessons/NN_slug.py", examples)
     add("lesson", nargs="?", metavar="LESSON", help="one lesson; all of them without one")
     add("--check", action="store_true", help="write nothing; fail when a committed notebook is not what its source gives")
     add("--no-execute", action="store_true", help="with --check: compare the sources only, which takes a second")
     add("--timeout", type=_seconds, default=600, metavar="S", help="seconds that one cell may take (600)")
 
-    add = _command(commands, "check", _check, "check the exercises in a student's notebook", ["03_unpooling_exercises.ipynb", "solution.py"])
+    examples = ["03_unpooling_exercises.ipynb", "solution.py"]
+    add = _command(commands, "check", _check, "check the exercises in a student's notebook", examples)
     add("notebook", type=Path, metavar="NOTEBOOK", help="a notebook or script; it is run as a copy and never changed")
     add("--timeout", type=_seconds, default=600, metavar="S", help="seconds that one cell may take (600)")
 

@@ -33,7 +33,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Everything that the report says, one by one: the slow ones (torch, the browser) come as they are found."""
     yield Finding("segcourse", f"{__version__}, {f'checkout in {checkout()}' if checkout() else f'installed in {PACKAGE}'}")
-    yield _python()
+    yield Finding("python", f"{platform.python_version()}, {sys.executable}")
     yield Finding("platform", f"{platform.platform()}, {os.cpu_count()} cores")
     yield _device()
     for name in NEEDED:
@@ -64,13 +64,6 @@ def report() -> tuple[list[str], bool]:
     can_run = not any(finding.needed for finding in missing)
     lines += ["", "The course can run here." if can_run else "The course cannot run here yet."]
     return lines, can_run
-
-
-def _python() -> Finding:
-    version = platform.python_version()
-    if sys.version_info < (3, 11):
-        return Finding("python", f"{version}; the course needs 3.11 or newer", "install Python 3.11 or newer", needed=True)
-    return Finding("python", f"{version}, {sys.executable}")
 
 
 def _device() -> Finding:

@@ -104,7 +104,7 @@ def fit(
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """"auto" → CUDA if there is one, else MPS (Apple), else the CPU; anything else is taken as torch takes it."""
+    """CUDA if there is one, else MPS (Apple), else the CPU; anything but "auto" is taken as torch takes it."""
     if device != "auto":
         return torch.device(device)
     if torch.cuda.is_available():

@@ -25,8 +25,9 @@ def uv(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProces
     # Pythons are found, never downloaded: only package registries may be asked for anything.
     settings = os.environ | {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
     settings.pop("VIRTUAL_ENV", None)
-    answer = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL)
-    assert answer.returncode == 0 or not check, f"uv {' '.join(map(str, arguments))}\n{answer.stderr}"
+    command = [program, *map(str, arguments)]
+    answer = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL)
+    assert answer.returncode == 0 or not check, f"{' '.join(command)}\n{answer.stderr}"
     return answer
 
 

@@ -32,7 +32,8 @@ nbformat.write(notebook, sys.argv[2])
 
 def test_a_resolver_finds_that_nothing_has_to_be_replaced(tmp_path):
     out = tmp_path / "resolved.txt"
-    uv("pip", "compile", "--quiet", "--python-version", COLAB_PYTHON, "--no-header", "--no-annotate", "-o", out, PINS, ROOT / "pyproject.toml")
+    plain = ("--quiet", "--no-header", "--no-annotate")
+    uv("pip", "compile", *plain, "--python-version", COLAB_PYTHON, "-o", out, PINS, ROOT / "pyproject.toml")
     lines = (line.split(";")[0].strip() for line in out.read_text().splitlines())
     resolved = {name: version for name, _, version in (line.partition("==") for line in lines)}
     assert {name: resolved.get(name) for name in pins()} == pins()

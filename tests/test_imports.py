@@ -97,7 +97,8 @@ def test_the_rule_itself(name, module, answer):
 
 
 def test_the_reading_of_imports():
-    source = "import torch\nfrom course import errors\ntry:\n    import numpy\nexcept ImportError:\n    import scipy\ndef f():\n    import IPython\n"
+    source = "import torch\nfrom course import errors\ntry:\n    import numpy\nexcept ImportError:\n    import scipy\n"
+    source += "def f():\n    import IPython\n"
     assert imported(source, "x") == {"torch", "course.errors", "numpy", "scipy"}
     assert imported(source, "x", everywhere=True) == {"torch", "course.errors", "numpy", "scipy", "IPython"}
 

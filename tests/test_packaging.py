@@ -1,5 +1,7 @@
 """The wheel holds what is needed, and the course installed from it hands out lessons without overwriting anything."""
 
+import ast
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -9,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from course import __version__, lessons
 from tests.environments import ROOT, build_wheel, new_environment, uv
@@ -102,3 +106,50 @@ def test_an_installed_course_has_its_command(wheel_python, tmp_path):
     assert subprocess.run([program, "--version"], capture_output=True, text=True, cwd=tmp_path).stdout == f"segcourse {__version__}\n"
     answer = subprocess.run([program, "build"], capture_output=True, text=True, cwd=tmp_path)
     assert answer.returncode == 2 and "installed from a wheel" in answer.stderr
+
+
+def distributions(*requirements: str) -> set[str]:
+    """The names of all distributions that these requirements bring, as far as they are installed here."""
+    found, seen, waiting = set(), set(), [Requirement(line) for line in requirements]
+    while waiting:
+        wanted = waiting.pop()
+        extras = wanted.extras or {""}
+        if (wanted.name, *extras) in seen:
+            continue
+        seen.add((wanted.name, *extras))
+        found.add(canonicalize_name(wanted.name))
+        try:
+            lines = importlib.metadata.requires(wanted.name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        nested = map(Requirement, lines)
+        waiting += [line for line in nested if not line.marker or any(line.marker.evaluate({"extra": extra}) for extra in extras)]
+    return found
+
+
+def third_party(*folders: str) -> set[str]:
+    """The top-level modules that a folder's Python files import anywhere, without ours and the standard library's."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"course", "segwidgets", "tests", "google"}
+
+
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+@pytest.mark.parametrize(
+    "folders, requirements",
+    [
+        (["segwidgets", "lessons", "course/ops", "course/data", "course/models"], PROJECT["dependencies"]),
+        (["course"], PROJECT["dependencies"] + EXTRAS["author"] + EXTRAS["lab"]),
+        (["tests"], PROJECT["dependencies"] + EXTRAS["author"] + EXTRAS["lab"] + EXTRAS["test"][1:]),
+    ],
+    ids=["what lessons need", "course", "tests"],
+)
+def test_whatever_is_imported_is_installed_with_it(folders, requirements):
+    brought = distributions(*requirements)
+    providers = importlib.metadata.packages_distributions()
+    missing = [name for name in third_party(*folders) if not brought & {canonicalize_name(given) for given in providers.get(name, [name])}]
+    assert missing == []

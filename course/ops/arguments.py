@@ -15,6 +15,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 Pair = tuple[int, int]
+IntOrPair = int | Sequence[int]
 
 
 def check_planes(x: Tensor, name: str = "x", fractions: bool = False) -> None:
@@ -44,7 +45,7 @@ def whole(value: int, name: str, least: int) -> int:
     return number
 
 
-def pair(value: int | Sequence[int], name: str, least: int) -> Pair:
+def pair(value: IntOrPair, name: str, least: int) -> Pair:
     """(height, width) of an argument that may be one integer for both, each at least `least`."""
     if not isinstance(value, (tuple, list)):
         return (whole(value, name, least),) * 2
@@ -53,7 +54,12 @@ def pair(value: int | Sequence[int], name: str, least: int) -> Pair:
     return whole(value[0], name, least), whole(value[1], name, least)
 
 
-def window(kernel_size: int | Sequence[int], stride: int | Sequence[int] | None, padding: int | Sequence[int]) -> tuple[Pair, Pair, Pair]:
+def one_or_pair(size: Pair, *given: IntOrPair | None) -> int | Pair:
+    """A square size as one number, if all that was given were single numbers."""
+    return size if any(isinstance(value, (tuple, list)) for value in given) else size[0]
+
+
+def window(kernel_size: IntOrPair, stride: IntOrPair | None, padding: IntOrPair) -> tuple[Pair, Pair, Pair]:
     """(kernel, stride, padding) of a pooling window, each (height, width). No stride means windows side by side."""
     kernel = pair(kernel_size, "kernel_size", 1)
     step = kernel if stride is None else pair(stride, "stride", 1)
@@ -67,10 +73,10 @@ def window(kernel_size: int | Sequence[int], stride: int | Sequence[int] | None,
 
 
 def stamp(
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int],
-    padding: int | Sequence[int],
-    output_padding: int | Sequence[int],
+    kernel_size: IntOrPair,
+    stride: IntOrPair,
+    padding: IntOrPair,
+    output_padding: IntOrPair,
 ) -> tuple[Pair, Pair, Pair, Pair]:
     """(kernel, stride, padding, output_padding) of a transposed convolution, each (height, width)."""
     kernel, step = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1)

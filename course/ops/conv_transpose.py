@@ -27,10 +27,9 @@ import torch
 from torch import Tensor
 
 from course.ops import arguments
+from course.ops.arguments import IntOrPair
 from course.ops.precision import widen
 from course.ops.step import Index, Step, in_plane, listing, number, planes
-
-IntOrPair = int | Sequence[int]
 
 MATRIX_LIMIT = 2**24
 """conv_matrix makes no more entries than these: 64 MiB in float32. A 3 × 3 kernel on one plane of 64 × 64 just fits."""
@@ -53,7 +52,7 @@ def conv_transpose_output_size(
         (s - 1) * d - 2 * p + k + a for s, k, d, p, a in zip(arguments.pair(size, "size", 1), kernel, step, pad, extra, strict=True)
     )
     arguments.check_output(out, f"padding {pad} cuts everything off")
-    return out if any(isinstance(a, (tuple, list)) for a in (size, kernel_size, stride, padding, output_padding)) else out[0]
+    return arguments.one_or_pair(out, size, kernel_size, stride, padding, output_padding)
 
 
 def conv_transpose(

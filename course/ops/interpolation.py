@@ -24,10 +24,9 @@ import torch
 from torch import Tensor
 
 from course.ops import arguments
+from course.ops.arguments import IntOrPair
 from course.ops.precision import widen
 from course.ops.step import Index, Step, in_plane, listing, number, place, planes
-
-IntOrPair = int | Sequence[int]
 
 
 def downsample_average(x: Tensor, factor: IntOrPair) -> Tensor:

@@ -26,10 +26,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course.ops import arguments
+from course.ops.arguments import IntOrPair
 from course.ops.precision import widen
 from course.ops.step import Index, Step, in_plane, listing, number, place, planes
-
-IntOrPair = int | Sequence[int]
 
 
 class MaxPool(NamedTuple):
@@ -52,7 +51,7 @@ def pool_output_size(
     kernel, step, pad = arguments.window(kernel_size, stride, padding)
     out = tuple((s + 2 * p - k) // d + 1 for s, k, d, p in zip(arguments.pair(size, "size", 1), kernel, step, pad, strict=True))
     arguments.check_output(out, f"kernel_size {kernel} is larger than the padded input")
-    return out if any(isinstance(a, (tuple, list)) for a in (size, kernel_size, stride, padding)) else out[0]
+    return arguments.one_or_pair(out, size, kernel_size, stride, padding)
 
 
 def window_cells(size: Sequence[int], kernel_size: IntOrPair, stride: IntOrPair | None = None, padding: IntOrPair = 0) -> Tensor:

@@ -1,8 +1,8 @@
 """In which precision sums are formed.
 
-float16 has 11 significant bits: adding 2049 ones in float16 stops at 2048. So sums and products of half-precision
-tensors are formed in float32 and rounded once, at the end, as GPU kernels do. This also makes float16 work on the
-CPU, where torch lacks some of its kernels.
+float16 has 11 significant bits and ends at 65504: adding ones in float16 stops at 2048, and 40000 + 40000 is infinite.
+So sums and products of half-precision tensors are formed in float32 and rounded once, at the end, as GPU kernels do.
+This also makes float16 work on the CPU where torch lacks a kernel.
 """
 
 import torch

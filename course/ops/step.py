@@ -82,8 +82,8 @@ def number(value: float | Tensor) -> str:
     elif 1e-3 <= size < 1e7:
         text = f"{size:.3g}"
     else:
-        digits, exponent = f"{size:.3g}".split("e") if "e" in f"{size:.3g}" else f"{size:.2e}".split("e")
-        text = f"{digits}e{int(exponent)}".replace("-", "−")
+        digits, exponent = f"{size:.2e}".split("e")
+        text = f"{float(digits):g}e{int(exponent)}".replace("-", "−")
     return f"−{text}" if value < 0 else text
 
 

@@ -28,9 +28,8 @@ import torch
 from torch import Tensor
 
 from course.ops import arguments
+from course.ops.arguments import IntOrPair
 from course.ops.step import Index, Step, in_plane, number, place, planes
-
-IntOrPair = int | Sequence[int]
 
 
 def nearest(x: Tensor, scale: IntOrPair) -> Tensor:
@@ -95,7 +94,7 @@ def max_unpool(
     size, overlap = _unpooled(x.shape, kernel_size, stride, padding, output_size)
     arguments.check_switches(indices, x, size, overlap)
     switches, values = indices.flatten(-2), x.flatten(-2)  # [N, C, H*W]
-    if overlap:
+    if overlap:  # Only then can switches be shared.
         values = values.masked_fill(~last_writers(switches, size), 0)
     output = x.new_zeros(*x.shape[:-2], size[0] * size[1])  # [N, C, OH*OW]
     return output.scatter_add(-1, switches, values).unflatten(-1, size)  # [N, C, OH, OW]
@@ -134,7 +133,7 @@ def nearest_steps(x: Tensor, scale: IntOrPair) -> Iterator[Step]:
     for cell, value, block in _blocks(x, scale):
         sentence = (
             f"Copy [{number(value)}|read] into its whole block, from {place(block[0])} to {place(block[-1])}: "
-            f"write [{number(value)}|write] {_times(len(block))}."
+            f"write [{number(value)}|write] in {f'each of its {len(block)} cells' if len(block) > 1 else 'its one cell'}."
         )
         yield Step(
             sentence=in_plane(cell[:-2], x.shape, sentence),
@@ -217,7 +216,3 @@ def _span(block: list[Index], axis: int) -> str:
     """The block's first and last row (axis -2) or column (axis -1): "2…3", or "2" where they are one."""
     first, last = block[0][axis], block[-1][axis]
     return f"{first}…{last}" if first < last else f"{first}"
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -143,7 +143,9 @@ def test_integers_pool_as_their_floats_do(dtype, tensor, device):
     torch.testing.assert_close(indices.cpu(), expected[1])
 
 
-def test_half_precision_does_not_round_the_sum_on_its_way(device):
-    # 64 * 64 ones: added in float16, one by one, they would stop at 2048.
-    x = torch.ones(64, 64, dtype=torch.float16, device=device)
-    assert avg_pool(x, 64).item() == 1
+def test_half_precision_does_not_round_or_overflow_on_its_way(device):
+    # The largest float16 is 65504 and 2048 + 1 is 2048 again: neither sum is a float16, both means are.
+    large = torch.full((2, 2), 60000, dtype=torch.float16, device=device)
+    assert avg_pool(large, 2).item() == 60000
+    assert avg_pool(large, 2, 2, 1, count_include_pad=False).tolist() == large.tolist()
+    assert avg_pool(torch.ones(64, 64, dtype=torch.float16, device=device), 64).item() == 1

@@ -92,7 +92,7 @@ def test_overlapping_steps_write_no_zero_over_an_earlier_value():
 
 def test_a_step_of_nearest():
     step = list(nearest_steps(POOLED, 2))[1]
-    assert step.text == "Copy 2 into its whole block, from row 0, column 2 to row 1, column 3: write 2 4 times."
+    assert step.text == "Copy 2 into its whole block, from row 0, column 2 to row 1, column 3: write 2 in each of its 4 cells."
     assert step.reads == {"input": ((0, 1),)}
     assert step.writes == {"output": {(0, 2): 2, (0, 3): 2, (1, 2): 2, (1, 3): 2}}
     assert step.arithmetic == "output[0…1, 2…3] = 2"
