@@ -84,13 +84,23 @@ def test_what_is_wrong_is_said(function, said):
     assert said in repr(result)
 
 
-def test_an_exception_is_told_with_the_students_own_line():
+def test_an_exception_is_told_with_the_students_own_line_not_with_torchs():
     def bed_of_nails(x, scale):
         larger = x.repeat(1, 1, 2, 2)
-        return F.conv2d(larger, x[0])  # a line of the student's, deep below which torch raises
+        return F.max_unpool2d(larger, larger, scale)  # Python code of torch's raises, some calls further down
 
     line = bed_of_nails.__code__.co_firstlineno + 2
-    assert f"at line {line}: return F.conv2d(larger, x[0])  # a line" in repr(check(bed_of_nails))
+    assert f"at line {line}: return F.max_unpool2d(larger, larger, scale)  # Python" in repr(check(bed_of_nails))
+
+
+def test_an_exception_in_the_students_helper_is_told_with_the_helpers_line():
+    def helper(x):
+        return x[99]
+
+    def bed_of_nails(x, scale):
+        return helper(x)
+
+    assert f"at line {helper.__code__.co_firstlineno + 1}: return x[99]" in repr(check(bed_of_nails))
 
 
 def test_endless_recursion_is_told():
@@ -335,3 +345,12 @@ def test_a_mistake_is_named_only_when_every_answer_so_far_is_its_own():
         return output
 
     assert verdict(neither).failure.mistake is None
+
+
+def test_a_mistake_is_not_named_when_it_would_have_failed_an_earlier_case():
+    def filled_when_not_square(x, scale):
+        return right(x, scale) if x.shape[2] == x.shape[3] else x.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+
+    result = verdict(filled_when_not_square)
+    assert "case 2 of 8" in repr(result)
+    assert result.failure.mistake is None

@@ -1,5 +1,6 @@
 """The notebooks made from the exercises, executed in a real kernel."""
 
+import inspect
 from pathlib import Path
 
 import nbformat
@@ -77,7 +78,15 @@ def test_what_a_good_answer_contains_stands_in_the_solutions_only(lesson):
         first_line = question.good_answer.splitlines()[0]
         assert first_line in solution and first_line not in starter
     assert "<details>" in solution and "<details>" not in starter
-    assert "NotImplementedError" in starter and "raise NotImplementedError(" not in solution
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_code_stands_in_the_solutions_only(lesson):
+    starter, solution = ({cell.id: cell.source for cell in make(lesson).cells} for make in (starter_notebook, solution_notebook))
+    for exercise in exercises_of(lesson):
+        assert starter[f"{exercise.name}-code"].count("raise NotImplementedError(") == 1
+        assert "raise NotImplementedError(" not in solution[f"{exercise.name}-code"]
+        assert inspect.getsource(exercise.solution) in solution[f"{exercise.name}-code"] + "\n"
 
 
 def test_a_lesson_without_exercises_is_answered_with_those_that_have_some():

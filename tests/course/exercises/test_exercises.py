@@ -62,6 +62,7 @@ def test_starter_is_the_signature_the_docstring_and_nothing_of_the_solution(exer
     (function,) = ast.parse(starter(exercise)).body
     docstring, statement = function.body
     assert isinstance(statement, ast.Raise)
+    assert "Raises" not in ast.get_docstring(function)
     assert ast.get_docstring(function).splitlines()[0] == (exercise.docstring or inspect.getdoc(exercise.solution)).splitlines()[0]
     ours, theirs = inspect.signature(exercise.solution), inspect.signature(function_from(starter(exercise), exercise.name))
     assert list(ours.parameters) == list(theirs.parameters)
