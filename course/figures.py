@@ -17,14 +17,15 @@ CURVES = 7  # looks that the style file tells apart
 WIDTH, LARGEST = 7.5, 2.5  # inches: a notebook's column, and a panel in it when there is room
 
 
-def show_pictures(rows: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]], *, truth: Tensor | Sequence[Tensor] | None = None):
+def show_pictures(rows: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]], *, truth: Sequence[Tensor | Mapping[str, Tensor]] | None = None):
     """Pictures, masks and maps in a grid, one row an example; the names stand above the columns.
 
     Args:
         rows: for each example {name: tensor}, all with the same names; for a single row, just the one. `[3, H, W]` float in 0…1 is a
             picture; `[H, W]` bool or whole numbers is a predicted mask (0 is background), drawn in orange; `[H, W]` float is a heat map,
             from 0 to its maximum, or around 0 if it has both signs.
-        truth: for each example the true mask `[H, W]`: its outline is drawn in green over the whole row.
+        truth: for each example the true mask `[H, W]`, whose outline is drawn in green over the whole row; or {name: mask} where
+            the pictures of a row have masks of their own.
 
     Returns: matplotlib.figure.Figure. Raises: ValueError for rows that do not match, or tensors of another shape.
     """
@@ -39,8 +40,9 @@ def show_pictures(rows: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]], *
         for r, row in enumerate(rows):
             for axis, (name, tensor) in zip(axes[r], row.items(), strict=True):
                 _show(axis, name, tensor)
-                if truth is not None:
-                    _outline(axis, truth[r], TRUTH, width=1.2)
+                mask = None if truth is None else truth[r].get(name) if isinstance(truth[r], Mapping) else truth[r]
+                if mask is not None:
+                    _outline(axis, mask, TRUTH, width=1.2)
                 if r == 0:
                     axis.set_title(fill(name, int(13 * side)))  # about as many letters as fit above a panel
     return figure

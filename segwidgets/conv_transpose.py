@@ -7,7 +7,7 @@ from torch import Tensor
 
 from course.ops.conv_transpose import conv_transpose as operation
 from course.ops.conv_transpose import conv_transpose_steps, overlap_count
-from segwidgets.from_steps import students_output, trace_steps, verdict, with_students
+from segwidgets.from_steps import students_output, trace_steps, verdict, with_students, with_zeros
 from segwidgets.inputs import as_tensor, check_keywords, plane
 from segwidgets.maps import Maps
 from segwidgets.panels import Arrow, Grid
@@ -49,6 +49,7 @@ def conv_transpose(
     ]
     arrows = [Arrow("×", line=False), Arrow(f"stamp, stride {_text(stride)}")]
     steps = trace_steps(conv_transpose_steps(*arguments), {"input": "input", "weight": "kernel", "output": "output"})
+    steps = with_zeros(steps, "output", result.shape, "No stamp reaches the other cells: they stay [0|write].")
     last = "All stamps are on the sheet; where they overlap, they added up."
     if fn is not None:
         theirs = students_output(fn, result, *arguments)
@@ -72,7 +73,9 @@ def conv_transpose(
 
 def _kernel(weight, channel: int) -> Tensor:
     kernel = as_tensor(weight, name="weight")
-    if kernel.ndim == 4 and channel < kernel.shape[0] and kernel.shape[1]:
+    if kernel.ndim == 4 and kernel.numel():
+        if channel >= kernel.shape[0]:
+            raise ValueError(f"channel is {channel}, and weight is for the {kernel.shape[0]} channels 0 to {kernel.shape[0] - 1}")
         kernel = kernel[channel, 0]
     if kernel.ndim != 2 or not kernel.numel():
         raise ValueError(f"weight has the shape {list(kernel.shape)}; a kernel is [KH, KW], a layer's weight [C, O, KH, KW]")
@@ -88,7 +91,8 @@ def _divides(kernel, stride) -> bool:
 
 def _overlap_panel(counts: Tensor) -> Grid:
     width = min(float(counts.shape[1]), 7.0)
-    return Grid("stamps", counts.numpy(), "stamps per cell", str(list(counts.shape)), "heat", True, width, (0.0, float(counts.max())))
+    note, limits = str(list(counts.shape)), (0.0, float(counts.max()))
+    return Grid("stamps", torch.zeros_like(counts).numpy(), "stamps per cell", note, "heat", width=width, limits=limits)
 
 
 def _counting(steps: list[TraceStep]) -> list[TraceStep]:
@@ -96,7 +100,7 @@ def _counting(steps: list[TraceStep]) -> list[TraceStep]:
     count: dict = {}
     counting = []
     for step in steps:
-        stamped = list(step.writes["output"]) if step.terms else []
+        stamped = list(step.writes["output"]) if "input" in step.marks else []  # the bias is no stamp
         count |= {cell: count.get(cell, 0) + 1 for cell in stamped}
         writes = {**step.writes, "stamps": {cell: count[cell] for cell in stamped}}
         marks = {**step.marks, "stamps": {"write": stamped}}

@@ -6,6 +6,7 @@ panels, its first and its last sentence.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from course.ops.step import Step, number, place
+from segwidgets.inputs import as_tensor
 from segwidgets.trace import TraceStep
 
 
@@ -41,6 +43,15 @@ def merged(*steps: TraceStep, caption: str, arithmetic: str = "") -> TraceStep:
         arithmetic=arithmetic,
         terms={panel: cells for step in steps for panel, cells in step.terms.items()},
     )
+
+
+def with_zeros(steps: list[TraceStep], panel: str, shape, sentence: str) -> list[TraceStep]:
+    """The same steps, and where they leave cells of `panel` unwritten one more, `sentence`, that shows the 0 they started from."""
+    written = {cell for step in steps for cell in step.writes.get(panel, {})}
+    left = [cell for cell in itertools.product(*map(range, shape)) if cell not in written]
+    if not left:
+        return steps
+    return [*steps, TraceStep(sentence, marks={panel: {"write": left}}, writes={panel: dict.fromkeys(left, 0.0)})]
 
 
 def with_students(steps: list[TraceStep], panel: str, students: str, expected: Tensor, got: Tensor) -> list[TraceStep]:
@@ -96,6 +107,7 @@ def students_output(fn, expected: Tensor, *args, **kwargs) -> Tensor:
         ValueError: `fn` fails, returns no tensor, the wrong shape, or values that aren't finite.
     """
     name = getattr(fn, "__name__", "your function")
+    args = [arg.clone() if isinstance(arg, Tensor) else arg for arg in args]  # theirs may write into what it gets
     try:
         got = fn(*args, **kwargs)
     except Exception as error:
@@ -105,7 +117,7 @@ def students_output(fn, expected: Tensor, *args, **kwargs) -> Tensor:
         raise ValueError(f"{name} returned {type(got).__name__}, and a tensor of shape {list(expected.shape)} was expected")
     if got.shape != expected.shape:
         raise ValueError(f"{name} returned the shape {list(got.shape)}, and {list(expected.shape)} was expected")
-    got = got.detach().to("cpu", torch.float32)
+    got = as_tensor(got, name=f"what {name} returned")
     if not torch.isfinite(got).all():
         raise ValueError(f"{name} returned NaN or infinite values; only finite numbers can be shown")
     return got

@@ -47,7 +47,7 @@ def plane(x, *, name: str = "x", channel: int = 0, batch: int = 0) -> tuple[Tens
 def as_tensor(x, *, name: str) -> Tensor:
     """`x` as a float32 tensor on the CPU; values of half and double precision are rounded for display only."""
     try:
-        tensor = x.detach() if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+        tensor = x.detach() if isinstance(x, Tensor) else torch.as_tensor(np.array(x))
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} is {type(x).__name__}; a widget takes a tensor, an array or a nested list of numbers") from None
     if tensor.dtype == torch.bool or tensor.is_complex():
@@ -61,14 +61,15 @@ def pixels(image, *, name: str = "image") -> np.ndarray:
     Raises:
         TypeError, ValueError: as `plane`; also when it hasn't three channels, has over 20 megapixels, or values outside 0…1.
     """
-    shape = list(getattr(image, "shape", np.shape(image)))
-    if len(shape) >= 2 and shape[-1] * shape[-2] > MOST_PIXELS:
+    image = image if hasattr(image, "shape") else as_tensor(image, name=name)
+    shape = list(image.shape)
+    if len(shape) == 4 and shape[0] == 1:
+        image = image[0]
+    if len(image.shape) != 3 or image.shape[0] != 3 or 0 in shape:
+        raise ValueError(f"{name} has the shape {shape}; a picture is [3, H, W], RGB")
+    if shape[-1] * shape[-2] > MOST_PIXELS:
         raise ValueError(f"{name} has {shape[-1] * shape[-2] / 1e6:.0f} megapixels; a widget takes 20 at most: make it smaller")
     tensor = as_tensor(image, name=name)
-    if tensor.ndim == 4 and tensor.shape[0] == 1:
-        tensor = tensor[0]
-    if tensor.ndim != 3 or tensor.shape[0] != 3 or tensor.numel() == 0:
-        raise ValueError(f"{name} has the shape {shape}; a picture is [3, H, W], RGB")
     if not torch.isfinite(tensor).all() or tensor.min() < 0 or tensor.max() > 1:
         raise ValueError(f"{name} has values outside 0…1; divide 8-bit pixels by 255")
     return (tensor.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()  # [H, W, 3]

@@ -5,6 +5,8 @@ What several animations of feature maps share.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -32,6 +34,8 @@ class Maps:
         self.paint = "numbers" if numbers else "signed" if values.min() < 0 else "heat"
         top = float(values.abs().max())
         self.limits = (-top if self.paint == "signed" else min(0.0, float(values.min())), top)
+        if image is None and field is not None:
+            raise ValueError("field says where cells look in a photograph: pass image= too")
         self.picture, self.field = (None, None) if image is None else self._photograph(image, field)
 
     def grid(self, id: str, plane: Tensor, note: str, *, title: str = "", empty: bool = False) -> Grid:
@@ -57,9 +61,19 @@ class Maps:
             stride = width / self.columns
             size, offset = stride, stride / 2
         else:
-            size, stride, offset = (float(part) for part in field)
+            size, stride, offset = _three_numbers(field)
         panel = Picture("photograph", small, note=f"[3, {height}, {width}]")
         return panel, Field("photograph", size * factor, stride * factor, offset * factor, size)
+
+
+def _three_numbers(field) -> tuple[float, float, float]:
+    try:
+        size, stride, offset = (float(part) for part in field)
+    except (TypeError, ValueError):
+        size = stride = offset = math.nan
+    if not (math.isfinite(offset) and 0 < size < math.inf and 0 < stride < math.inf):
+        raise ValueError(f"field is {field!r}; it takes (size, stride, offset) in pixels, the first two above 0")
+    return size, stride, offset
 
 
 def map_title(shape: str, channel: int, name: str = "input") -> str:

@@ -58,7 +58,7 @@ class Grid:
     field: Field | None = None
 
     def __post_init__(self):
-        values = np.ascontiguousarray(np.asarray(self.values), dtype="<f4")
+        values = np.array(self.values, dtype="<f4", order="C")  # a copy: what was shown stays, whatever happens to the tensor
         if values.ndim != 2 or values.size == 0:
             raise ValueError(f"the panel {self.id!r} needs a matrix with at least one cell, got the shape {list(values.shape)}")
         if not np.isfinite(values).all():

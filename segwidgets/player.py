@@ -39,15 +39,13 @@ class Player(anywidget.AnyWidget):
     def __init__(self, trace: Trace, **unknown):
         if unknown:
             raise TypeError(f"Player takes a trace and nothing else, got {', '.join(sorted(unknown))}")
-        if not isinstance(trace, Trace):
-            raise TypeError(f"Player plays a Trace, got {type(trace).__name__}")
-        self.trace = trace
         super().__init__(_trace=_wired(trace))
+        self.trace = trace
 
     def show(self, trace: Trace) -> None:
         """Replace what is played; every open view follows."""
-        self.trace = trace
         self._trace = _wired(trace)
+        self.trace = trace
 
     def save(self, path) -> None:
         """Write the animation to `path`: `.html` (plays offline), `.png` (animated) or `.gif`."""
@@ -67,5 +65,7 @@ class Player(anywidget.AnyWidget):
 
 
 def _wired(trace: Trace) -> dict:
+    if not isinstance(trace, Trace):
+        raise TypeError(f"Player plays a Trace, got {type(trace).__name__}")
     meta, buffers = trace.wire()
     return {"meta": meta, "buffers": buffers}

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Role:
-    """How one meaning is drawn. Colours are hex; `width` is in pixels at normal size."""
+    """How one meaning is drawn. Colours are hex; `width` is in pixels at normal size. Most of the hues are too pale for text
+    on white: `ink` is the same hue, darkened until it reaches 4.5:1."""
 
     light: str
     dark: str
+    ink: str
     line: str = "solid"
     width: int = 2
     fill: float = 0.12  # opacity of the tint inside the outline
@@ -22,28 +24,28 @@ class Role:
 
 # Dark variants are the same hues, lightened until they reach 4.5:1 against a near-black page.
 ROLES: dict[str, Role] = {
-    "read": Role("#0072B2", "#5AB4F0", fill=0.10),
-    "write": Role("#E69F00", "#F5B335", fill=0.18, width=3),
-    "chosen": Role("#D55E00", "#FF8A3D", width=4, fill=0.16),
-    "truth": Role("#009E73", "#2CC79A"),
-    "candidate": Role("#56B4E9", "#7CC7F2", width=1, fill=0.0),
-    "suppressed": Role("#8A8F98", "#9AA0AA", line="dashed", width=1, fill=0.0),
-    "ignored": Role("#8A8F98", "#9AA0AA", line="hatched", width=1, fill=0.0),
-    "wrong": Role("#D55E00", "#FF8A3D", line="dashed", width=3, fill=0.22),
+    "read": Role("#0072B2", "#5AB4F0", "#0072B2", fill=0.10),
+    "write": Role("#E69F00", "#F5B335", "#946200", fill=0.18, width=3),
+    "chosen": Role("#D55E00", "#FF8A3D", "#B85000", width=4, fill=0.16),
+    "truth": Role("#009E73", "#2CC79A", "#007A59"),
+    "candidate": Role("#56B4E9", "#7CC7F2", "#1B7299", width=1, fill=0.0),
+    "suppressed": Role("#8A8F98", "#9AA0AA", "#646A74", line="dashed", width=1, fill=0.0),
+    "ignored": Role("#8A8F98", "#9AA0AA", "#646A74", line="hatched", width=1, fill=0.0),
+    "wrong": Role("#D55E00", "#FF8A3D", "#B85000", line="dashed", width=3, fill=0.22),
 }
 
 
 def css_variables() -> str:
     """The roles as CSS custom properties, so that the stylesheet holds no colour a second time."""
-    light = "".join(f"--segw-{name}:{role.light};" for name, role in ROLES.items())
-    dark = "".join(f"--segw-{name}:{role.dark};" for name, role in ROLES.items())
+    light = "".join(f"--segw-{name}:{role.light};--segw-{name}-ink:{role.ink};" for name, role in ROLES.items())
+    dark = "".join(f"--segw-{name}:{role.dark};--segw-{name}-ink:{role.dark};" for name, role in ROLES.items())
     marks = "".join(
         f".segw-mark[data-role={name}]{{border:{role.width}px {_border(role.line)} var(--segw-{name});"
         f"background:color-mix(in srgb, var(--segw-{name}) {role.fill:.0%}, transparent)}}"
         for name, role in ROLES.items()
         if role.line != "hatched"
     )
-    words = "".join(f".segw [data-role-text={name}]{{color:var(--segw-{name}-ink, var(--segw-{name}))}}" for name in ROLES)
+    words = "".join(f".segw [data-role-text={name}]{{color:var(--segw-{name}-ink)}}" for name in ROLES)
     return f".segw{{{light}}}.segw[data-theme=dark]{{{dark}}}{marks}{words}"
 
 

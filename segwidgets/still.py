@@ -67,10 +67,10 @@ def save(trace: Trace, path) -> None:
         content = _animate([_draw(trace, step, 1.0) for step in _chosen_steps(trace, 40)], "GIF", trace.digest)
     else:
         raise ValueError(f"an animation is saved as .html, .png or .gif, not as {path.name!r}")
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        file.write(content)
-    os.replace(file.name, path)
-    path.chmod(0o644)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name) as folder:  # beside it: a move within one disk is atomic
+        whole = Path(folder) / path.name
+        whole.write_bytes(content)
+        os.replace(whole, path)
 
 
 def page(trace: Trace) -> str:
@@ -216,7 +216,7 @@ def _draw_numbers(sheet: _Sheet, trace: Trace, panel: Grid, step: int, frame) ->
     values, kept = trace.values_at(panel.id, step), set(trace.kept_at(panel.id, step))
     fresh = trace.steps[step].writes.get(panel.id, {})
     letters = max(2.2, *(len(number(v)) for v in trace.values_at(panel.id, len(trace.steps) - 1).flat if not np.isnan(v)), 0)
-    size = min(0.42 * sheet.unit, 0.92 * cell / (letters * 0.6))
+    size = min(0.42 * sheet.unit, 0.92 * cell / (letters * 0.66))
     for (row, column), value in np.ndenumerate(values):
         box = [x + column * cell, y + row * cell, x + (column + 1) * cell, y + (row + 1) * cell]
         written = panel.empty and not np.isnan(value)
@@ -245,7 +245,7 @@ def _draw_heat(sheet: _Sheet, trace: Trace, panel: Grid, step: int, frame) -> No
     if panel.rows * panel.columns <= MOST_NUMBERED:
         for (row, column), value in np.ndenumerate(values):
             if not np.isnan(value):
-                ink = "#ffffff" if np.dot(rgb[row, column], (0.3, 0.59, 0.11)) <= 120 else "#111111"
+                ink = _ink_on(rgb[row, column])
                 middle = (x + (column + 0.5) * cell, y + (row + 0.5) * cell)
                 sheet.text(middle, number(value), min(0.42 * sheet.unit, 0.4 * cell), ink)
 
@@ -333,9 +333,13 @@ def _wrapped(spans: Sequence[tuple[str, str]], width: float, size: float) -> lis
 
 
 def _ink(role: str) -> str:
-    if role == "write":
-        return "#9a6700"  # orange itself is too pale to read on white
-    return ROLES[role].light if role else INK
+    return ROLES[role].ink if role else INK
+
+
+def _ink_on(colour: np.ndarray) -> str:
+    """White or black, whichever stands out more, as in panel.js."""
+    luminance = np.dot(((colour / 255 + 0.055) / 1.055) ** 2.4, (0.2126, 0.7152, 0.0722))
+    return "#000000" if luminance > 0.179 else "#ffffff"
 
 
 def _tint(role: str, part: float) -> tuple[int, int, int]:

@@ -24,7 +24,7 @@ Cell = tuple[int, int]
 Box = tuple[float, float, float, float]
 
 _COLOURED = re.compile(r"\[([^\[\]|]+)\|([a-z]+)\]")
-_DECIMALS = re.compile(r"[-−]?\d+\.\d+(e[-+−]?\d+)?")
+_NUMBER = re.compile(r"[-−]?\d+(\.\d+)?(e[-+−]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ class Trace:
         exact = all(panel.exact for panel in self.panels if isinstance(panel, Grid) and not panel.empty)
         steps = [
             {
-                "caption": step.text if exact else _DECIMALS.sub("·", step.text),
-                "arithmetic": step.arithmetic if exact else _DECIMALS.sub("·", step.arithmetic),
+                "caption": step.text if exact else _NUMBER.sub("·", step.text),
+                "arithmetic": step.arithmetic if exact else _NUMBER.sub("·", step.arithmetic),
                 "marks": encoded.get("marks"),
                 "keep": encoded.get("keep"),
                 "writes": {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from course.ops import arguments
 from course.ops.interpolation import interpolate_bilinear, interpolate_bilinear_steps
 from course.ops.pooling import max_pool, max_pool_steps
 from course.ops.step import number
 from course.ops.unpooling import bed_of_nails, bed_of_nails_steps, max_unpool, max_unpool_steps, nearest, nearest_steps
-from segwidgets.from_steps import merged, students_output, trace_steps, verdict, with_students, without_idle_switches
+from segwidgets.from_steps import merged, students_output, trace_steps, verdict, with_students, with_zeros, without_idle_switches
 from segwidgets.inputs import check_keywords, plane
 from segwidgets.maps import Maps, map_title, shape_like, size_text
 from segwidgets.panels import Arrow
@@ -75,6 +76,8 @@ def unpool(
         raise ValueError(f"unpool(mode={mode!r}) needs x, the small map")
     if switches_from is not None:
         raise ValueError(f"switches_from belongs to max unpooling; mode={mode!r} has no switches")
+    if stride is not None or padding != 0:
+        raise ValueError(f"stride and padding belong to max unpooling; mode={mode!r} has only a scale, kernel_size")
     return _scale_up(mode, plane(x, channel=channel, batch=batch), kernel_size, image, field, fn)
 
 
@@ -82,14 +85,14 @@ def _scale_up(mode: str, small: tuple[Tensor, str], scale, image, field, fn) -> 
     """The three modes that know only a scale."""
     values, shape = small
     if mode == "bilinear":
-        rows, columns = scale if isinstance(scale, (tuple, list)) else (scale, scale)
+        rows, columns = arguments.pair(scale, "scale", 1)
         size = (values.shape[0] * rows, values.shape[1] * columns)
         result, steps = interpolate_bilinear(values, size), interpolate_bilinear_steps(values, size)
-        arguments = (values, size)
+        passed = (values, size)
     else:
         operation, operation_steps = {"nearest": (nearest, nearest_steps), "bed_of_nails": (bed_of_nails, bed_of_nails_steps)}[mode]
         result, steps = operation(values, scale), operation_steps(values, scale)
-        arguments = (values, scale)
+        passed = (values, scale)
     words = mode.replace("_", " ")
     maps = Maps(values, result, image=image, field=field)
     panels = [maps.grid("input", values, shape), maps.grid("output", result, shape_like(result, shape), empty=True)]
@@ -100,7 +103,7 @@ def _scale_up(mode: str, small: tuple[Tensor, str], scale, image, field, fn) -> 
         [TraceStep(FIRST[mode]), *trace_steps(steps, {"input": "input", "output": "output"})],
         LAST[mode],
         maps,
-        (fn, result, arguments),
+        (fn, result, passed),
     )
 
 
@@ -137,6 +140,7 @@ def _max_unpool(x, switches_from, window, channel, batch, image, field, fn) -> P
     landed = [divmod(switch, before.shape[1]) for switch in indices.flatten().tolist()]
     steps = _linked(down, up, landed, whole, x is not None)
     steps = without_idle_switches(steps, "output") if whole else steps
+    steps = with_zeros(steps, "output", output_size, "No window reaches the other cells: they stay [0|write].")
     return _played(
         f"max pooling and max unpooling, window {size_text(window[0])}",
         panels,

@@ -65,8 +65,9 @@ def receptive_field(layers: Iterable[nn.Module]) -> ReceptiveField:
             left, _, top, _ = layer.padding
             start -= _square("padding", (top, left), layer) * jump
         elif isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+            dilation = _square("dilation", getattr(layer, "dilation", 1), layer)
             start -= _square("padding", layer.padding, layer) * jump
-            size += (_square("kernel_size", layer.kernel_size, layer) - 1) * _square("dilation", getattr(layer, "dilation", 1), layer) * jump
+            size += (_square("kernel_size", layer.kernel_size, layer) - 1) * dilation * jump
             jump *= _square("stride", layer.stride, layer)
         elif not isinstance(layer, (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Dropout, nn.Identity)):
             raise TypeError(f"receptive_field knows convolution, pooling and zero padding, not {type(layer).__name__}.")

@@ -14,10 +14,8 @@ Shape letters: N images, C channels of a level, H height, W width, K classes.
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
-from course.ops.conv_transpose import conv_transpose
 from course.ops.pooling import max_pool
 from course.ops.unpooling import bed_of_nails, max_unpool, nearest
 
@@ -66,15 +64,13 @@ class TransposedConv(nn.Module):
         super().__init__()
         if kernel_size not in (2, 3, 4):
             raise ValueError(f"TransposedConv doubles the size with a kernel_size of 2, 3 or 4, not {kernel_size!r}.")
-        self.padding = (kernel_size - 1) // 2
-        self.output_padding = kernel_size % 2  # so that 2(H − 1) − 2·padding + kernel_size + output_padding = 2H
-        # torch's own layer holds the numbers and draws them; the computation is the course's.
-        self.stamp = nn.ConvTranspose2d(channels, channels, kernel_size, stride=2)
+        padding = (kernel_size - 1) // 2
+        output_padding = kernel_size % 2  # so that 2(H − 1) − 2·padding + kernel_size + output_padding = 2H
+        # torch's layer computes what course.ops.conv_transpose does (a test holds them together) and trains several times faster.
+        self.stamp = nn.ConvTranspose2d(channels, channels, kernel_size, stride=2, padding=padding, output_padding=output_padding)
 
     def forward(self, x: Tensor, switches: Tensor) -> Tensor:
-        return conv_transpose(  # [N, C, 2H, 2W]
-            x, self.stamp.weight, self.stamp.bias, stride=2, padding=self.padding, output_padding=self.output_padding
-        )
+        return self.stamp(x)  # [N, C, 2H, 2W]
 
 
 class ResizeConv(nn.Module):

@@ -45,8 +45,9 @@ def nearest(x: Tensor, scale: IntOrPair) -> Tensor:
     """
     arguments.check_planes(x)
     sh, sw = arguments.pair(scale, "scale", 1)
-    tall = x.repeat_interleave(sh, dim=-2)  # [N, C, H*SH, W]
-    return tall.repeat_interleave(sw, dim=-1)  # [N, C, H*SH, W*SW]
+    height, width = x.shape[-2:]
+    blocks = x[..., :, None, :, None].expand(*x.shape[:-2], height, sh, width, sw)  # [N, C, H, SH, W, SW]
+    return blocks.reshape(*x.shape[:-2], height * sh, width * sw)  # [N, C, H*SH, W*SW]
 
 
 def bed_of_nails(x: Tensor, scale: IntOrPair) -> Tensor:

@@ -1,5 +1,10 @@
 // How the course prints a number. The same rule as `course.ops.step.number`; a test holds the two together.
 
+const options = { useGrouping: false, roundingMode: "halfEven" }; // a tie goes to the even digit, as in Python
+const whole = new Intl.NumberFormat("en", { ...options, maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat("en", { ...options, maximumSignificantDigits: 3 });
+const scientific = new Intl.NumberFormat("en", { ...options, maximumSignificantDigits: 3, notation: "scientific" });
+
 /** Integers plain, others with three significant digits and a true minus sign. @param {number} value @returns {string} */
 export function formatNumber(value) {
   if (Number.isNaN(value)) return "";
@@ -8,11 +13,9 @@ export function formatNumber(value) {
 }
 
 function formatSize(size) {
-  if (Number.isInteger(size) && size < 1e7) return String(size);
-  if (size >= 999.5 && size < 1e7) return size.toFixed(0);
-  if (size >= 1e-3 && size < 1e7) return String(Number(size.toPrecision(3)));
-  const [digits, exponent] = size.toExponential(2).split("e");
-  return `${digits}e${Number(exponent)}`.replace("-", "−");
+  if (size < 1e7 && (Number.isInteger(size) || size >= 999.5)) return whole.format(size);
+  if (size < 1e7 && size >= 1e-3) return short.format(size);
+  return scientific.format(size).replace("E", "e").replace("-", "−");
 }
 
 /**

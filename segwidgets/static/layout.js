@@ -11,7 +11,8 @@ export function fitPanels(sizes, { width, height = Infinity, largest, readable, 
   let best = null;
   for (let count = 1; count <= sizes.length; count++) {
     const rows = splitEvenly(sizes, count);
-    const fits = rows.map((row) => (width - arrow * (row.length - 1)) / rowWidth(row.map((i) => sizes[i])));
+    // An arrow stands before every panel but the first of all: a later row begins with one.
+    const fits = rows.map((row) => (width - arrow * (row.length - (row[0] === 0))) / rowWidth(row.map((i) => sizes[i])));
     const tall = rows.reduce((sum, row) => sum + Math.max(...row.map((i) => sizes[i].height)), 0);
     const unit = Math.min(largest, ...fits, (height - rows.length * titles) / tall);
     if (!best || unit > best.unit) best = { unit, rows };

@@ -194,8 +194,11 @@ export class Player {
     try {
       if (!full) await this.root.requestFullscreen();
       else if (this.document.fullscreenElement) await this.document.exitFullscreen();
+      else this.root.popover = null;
     } catch {
-      // Some hosts (VS Code, a frame) refuse; the class alone already fills the window.
+      // Some hosts (VS Code, a frame) refuse. A popover fills the window all the same, out of any clipping parent.
+      this.root.popover = "manual";
+      this.root.showPopover();
     }
     this.fit();
     this.root.focus({ preventScroll: true });
@@ -256,7 +259,7 @@ export class Player {
         fresh,
         asked: asked ? fresh : new Set(),
       });
-      view.mark(asked ? withoutAnswer(marks[view.spec.id], view.spec.id) : marks[view.spec.id]);
+      view.mark(asked ? withoutAnswer(marks[view.spec.id], [...fresh]) : marks[view.spec.id]);
     }
     this.say();
     this.root.dataset.step = String(step);
@@ -278,12 +281,15 @@ export class Player {
   controlsChanged() {
     const { step, playing, speed, loop, predict, reader } = this;
     this.root.dataset.playing = String(playing);
-    this.controls.update({ step, last: reader.last, playing, speed, loop, predict, caption: reader.captionText(step) });
+    // The slider speaks the sentence on the screen: while the class guesses, that is the question.
+    this.controls.update({ step, last: reader.last, playing, speed, loop, predict, caption: this.sentence.textContent });
   }
 
   /** Shows what a cell was computed from, as long as the pointer is on it. */
   point(view, cell) {
-    if (!view || cell < 0) {
+    // Hovering must not give the answer away.
+    const hidden = this.asked && cell >= 0 && this.reader.writtenAt(view.spec.id, this.step).includes(cell);
+    if (!view || cell < 0 || hidden) {
       if (!this.hover) return;
       this.hover = null;
       delete this.root.dataset.hover;
@@ -293,8 +299,6 @@ export class Player {
     const key = `${view.spec.id}:${cell}`;
     if (this.hover === key) return;
     this.hover = key;
-    const hidden = this.asked && this.reader.writtenAt(view.spec.id, this.step).includes(cell);
-    if (hidden) return; // hovering must not give the answer away
     const { text, marks } = this.reader.explain(view.spec.id, cell, this.step);
     marks[view.spec.id] = { write: [cell] };
     for (const each of this.views) each.mark(marks[each.spec.id], true);
@@ -303,10 +307,10 @@ export class Player {
   }
 }
 
-/** While the class guesses, only what is read and where it will be written may show. */
-function withoutAnswer(roles) {
-  const { read, write } = roles ?? {};
-  return { ...(read && { read }), ...(write && { write }) };
+/** While the class guesses, only what is read and all the cells that this step fills may show: the place can be the question. */
+function withoutAnswer(roles, fresh) {
+  const { read } = roles ?? {};
+  return { ...(read && { read }), ...(fresh.length && { write: fresh }) };
 }
 
 /** anywidget calls this for every view of a widget. */

@@ -53,10 +53,6 @@ export class TraceReader {
     return Object.keys(this.steps[step].writes ?? {}).length > 0;
   }
 
-  captionText(step) {
-    return this.steps[step].caption.map(([text]) => text).join("");
-  }
-
   /** Steps up to `step` that wrote the cell, oldest first. @returns {number[]} */
   writersOf(panelId, cell, step) {
     const writers = [];

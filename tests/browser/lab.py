@@ -138,8 +138,8 @@ class Notebook(Watched):
         else:
             self.page.evaluate(f"code => {{ ({run})(code); }}", code)
 
-    def show(self, code: str, cell: int = -1) -> Locator:
-        """Run `code` in a cell, the last one unless another is named, and give the widget that it shows, painted."""
+    def show(self, code: str, cell: int = -1, painted: bool = True) -> Locator:
+        """Run `code` in a cell, the last one unless another is named; give the widget that it shows, painted, or else the output."""
         run = """async ([code, cell]) => {
             const notebook = jupyterapp.shell.currentWidget.content;
             notebook.activeCellIndex = cell < 0 ? notebook.widgets.length + cell : cell;
@@ -149,9 +149,18 @@ class Notebook(Watched):
             await jupyterapp.commands.execute("notebook:run-cell");
         }"""
         self.page.evaluate(run, [code, cell])
-        root = self.output(cell).locator(PAINTED)
-        root.first.wait_for()
-        return root.first
+        if not painted:
+            return self.output(cell)
+        root = self.output(cell).locator(PAINTED).first
+        root.wait_for()
+        return root
+
+    def clear(self, cell: int = -1) -> None:
+        """Clear a cell's output, and wait until its widgets are gone."""
+        choose = f"cell => {{ const all = {CURRENT}.content; all.activeCellIndex = cell < 0 ? all.widgets.length + cell : cell; }}"
+        self.page.evaluate(choose, cell)
+        self.command("notebook:clear-cell-output")
+        self.output(cell).locator(".segw").wait_for(state="detached")
 
     def output(self, cell: int) -> Locator:
         index = cell if cell >= 0 else self.cells() + cell

@@ -210,7 +210,7 @@ def test_a_guess_about_a_place_does_not_show_the_place(notebook):
     root.press("ArrowRight")
     assert root.locator("[data-panel=output] .segw-cell").all_text_contents().count("?") == 4
     mark = root.locator("[data-panel=output] .segw-mark")
-    mark.evaluate("mark => Promise.all(mark.getAnimations().map(each => each.finished))")
+    mark.evaluate("mark => Promise.allSettled(mark.getAnimations().map(each => each.finished))")
     cell = root.locator("[data-panel=output] .segw-cell").first.bounding_box()
     assert mark.bounding_box()["width"] == pytest.approx(2 * cell["width"], abs=1)
 

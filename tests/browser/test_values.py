@@ -151,7 +151,7 @@ def test_the_receptive_field_of_a_real_network_lies_on_the_real_photograph(noteb
 def cells_under(root, panel, role, columns):
     """The box [x1, y1, x2, y2] of a mark as it lies on the screen, in cells or pixels of a panel that has so many columns."""
     mark = root.locator(f"[data-panel={panel}] .segw-mark[data-role={role}]")
-    mark.evaluate("mark => Promise.all(mark.getAnimations().map(each => each.finished))")  # once it has glided to its place
+    mark.evaluate("mark => Promise.allSettled(mark.getAnimations().map(each => each.finished))")  # once it has glided to its place
     outer, inner = root.locator(f"[data-panel={panel}] .segw-stage").bounding_box(), mark.bounding_box()
     scale = columns / outer["width"]
     left, top = (inner["x"] - outer["x"]) * scale, (inner["y"] - outer["y"]) * scale

@@ -120,7 +120,11 @@ def test_building_again_gives_the_same_text(built, tmp_path):
 
 @pytest.mark.parametrize(
     "old, new, shown",
-    [("print(2 + 2)", "print(3 + 2)", "+print(3 + 2)"), ("# How two", "# How many", "+How many"), ('tags=["nbval-', 'tags=["x-', '"x-ignore-output"')],
+    [
+        ("print(2 + 2)", "print(3 + 2)", "+print(3 + 2)"),
+        ("# How two", "# How many", "+How many"),
+        ('tags=["nbval-', 'tags=["x-', '"x-ignore-output"'),
+    ],
 )
 def test_check_fails_when_the_source_changed(built, tmp_path, old, new, shown):
     source = copied(built, tmp_path)
@@ -171,7 +175,8 @@ def test_a_failing_cell_is_named_and_the_old_notebook_stays(built, tmp_path):
     source = copied(built, tmp_path)
     before = source.with_suffix(".ipynb").read_bytes()
     source.write_text(LESSON.replace("print(2 + 2)", "print(2 / 0)"))
-    with pytest.raises(CourseError, match=r"07_adding.py, cell 3 \('import matplotlib.pyplot as plt'\): ZeroDivisionError: division by zero"):
+    told = r"07_adding.py, cell 3 \('import matplotlib.pyplot as plt'\): ZeroDivisionError: division by zero"
+    with pytest.raises(CourseError, match=told):
         build.build(source, REPOSITORY, print)
     assert source.with_suffix(".ipynb").read_bytes() == before
 

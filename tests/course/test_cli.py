@@ -27,9 +27,9 @@ def wheel(tmp_path, monkeypatch):
     monkeypatch.setattr(lessons, "PACKAGE", tmp_path / "site-packages" / "course")
 
 
-def refused(capsys, *arguments):
-    """The one sentence on stderr of a command that exits with 2."""
-    assert main(list(arguments)) == 2
+def refused(capsys, *arguments, code=2):
+    """The one sentence on stderr of a command that exits with 2, or with 1 where the answer is no."""
+    assert main(list(arguments)) == code
     out, error = capsys.readouterr()
     assert out == "" and error.count("\n") == 1 and "Traceback" not in error
     return error
@@ -50,7 +50,7 @@ def test_each_command_explains_itself_with_examples(command, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["paint"], ["open", "--port", "0"], ["open", "--port", "99999"], ["build", "--timeout", "soon"], ["check"], ["doctor", "--colour"]],
+    [[], ["paint"], ["open", "--port", "0"], ["open", "--port", "x"], ["build", "--timeout", "soon"], ["check"], ["doctor", "--colour"]],
 )
 def test_a_wrong_command_line_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
@@ -83,7 +83,7 @@ def test_no_execute_goes_with_check(checkout, capsys):
 
 
 def test_a_lesson_that_is_not_built(checkout, capsys):
-    assert "07_adding.ipynb is not built yet" in refused(capsys, "build", "--check", "--no-execute")
+    assert "07_adding.ipynb is not built yet" in refused(capsys, "build", "--check", "--no-execute", code=1)
 
 
 def test_a_checkout_without_benchmark_says_so(checkout, capsys):
@@ -103,7 +103,7 @@ def test_build_then_check(checkout, capsys):
     assert "07_adding.ipynb is written" in capsys.readouterr().out
     assert main(["build", "--check"]) == 0
     (checkout / "lessons" / "07_adding.py").write_text(LESSON.replace("2 + 2", "2 + 3"))
-    assert main(["build", "--check", "--no-execute"]) == 2
+    assert main(["build", "--check", "--no-execute"]) == 1
     assert "+print(2 + 3)" in capsys.readouterr().err
 
 

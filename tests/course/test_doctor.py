@@ -56,7 +56,9 @@ def test_a_missing_browser_is_told(monkeypatch):
     assert any("playwright install chromium" in line and "# chromium" in line for line in lines)
 
 
-@pytest.mark.parametrize("setting, told", [(None, "is not set"), ("nowhere", "SEGCOURSE_DATA=nowhere is no folder"), ("here", "camvid in ")])
+@pytest.mark.parametrize(
+    "setting, told", [(None, "is not set"), ("nowhere", "SEGCOURSE_DATA=nowhere is no folder"), ("here", "camvid in ")]
+)
 def test_the_data_sets_are_those_in_the_named_folder(monkeypatch, tmp_path, setting, told):
     (tmp_path / "here" / "camvid").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

@@ -35,15 +35,22 @@ def png(figure) -> bytes:
     return file.getvalue()
 
 
-def row(i: int = 0, size: int = 64):
-    image, mask = Silhouettes(5, size=size)[i]
-    return {"picture": image, "truth": mask, "shifted": mask.roll(2, 0), "nothing": torch.zeros_like(mask)}, mask
+def row(i: int):
+    image, mask = Silhouettes(5)[i]
+    return {"picture": image} | {f"shifted by {shift}": mask.roll(shift, 0) for shift in range(5)}, mask
 
 
-def test_three_rows_are_small_and_deterministic():
-    rows, truth = zip(*(row(i) for i in range(3)), strict=True)
+def test_pictures_of_a_row_may_have_masks_of_their_own():
+    mask = torch.zeros(4, 4, dtype=torch.long)
+    mask[1, 2] = 1
+    figure = show_pictures({"a": torch.rand(3, 4, 4), "b": torch.rand(3, 4, 4)}, truth=[{"b": mask}])
+    assert [len(axis.collections) for axis in figure.axes] == [0, 1]
+
+
+def test_two_rows_are_small_and_deterministic():
+    rows, truth = zip(*(row(i) for i in range(2)), strict=True)
     figure = show_pictures(rows, truth=truth)
-    assert len(figure.axes) == 12 and [axis.get_title("left") for axis in figure.axes[:4]] == list(rows[0])
+    assert len(figure.axes) == 12 and [axis.get_title("left") for axis in figure.axes[:6]] == list(rows[0])
     data = png(figure)
     assert len(data) < 60_000
     assert data == png(show_pictures(rows, truth=truth))

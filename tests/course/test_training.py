@@ -57,14 +57,28 @@ def test_one_step_is_the_optimisers_step():
     torch.testing.assert_close(mine.state_dict(), theirs.state_dict())
 
 
-def test_the_same_seed_gives_the_same_model_and_another_another():
-    def trained(seed):
-        m = nn.Sequential(model(), nn.Dropout(0.5))
-        torch.manual_seed(seed + 100)  # the caller's random state must not matter
-        fit(m, line(), loss=F.mse_loss, epochs=2, batch_size=8, seed=seed, device="cpu")
-        return m[0].weight.item()
+@pytest.mark.parametrize("layer", [nn.Identity, lambda: nn.Dropout(0.5)], ids=["shuffling", "dropout"])
+def test_the_same_seed_gives_the_same_model_and_another_another(layer):
+    shuffled = line() if layer is nn.Identity else [line().tensors]  # either the order is random, or the dropout
 
-    assert trained(1) == trained(1) != trained(2)
+    def trained(seed, callers_seed):
+        m = nn.Sequential(layer(), model())
+        torch.manual_seed(callers_seed)
+        fit(m, shuffled, loss=F.mse_loss, epochs=2, batch_size=8, seed=seed, device="cpu")
+        return m[1].weight.item()
+
+    assert trained(1, 10) == trained(1, 20) != trained(2, 10)
+
+
+def test_every_epoch_has_another_order():
+    seen = []
+
+    def loss(output, target):
+        seen.append(target.flatten().tolist())
+        return F.mse_loss(output, target)
+
+    fit(model(), line(8), loss=loss, epochs=2, batch_size=8, device="cpu")
+    assert seen[0] != seen[1] and sorted(seen[0]) == sorted(seen[1]) == line(8).tensors[1].flatten().tolist()
 
 
 def test_the_callers_random_state_goes_on():

@@ -22,7 +22,7 @@ def test_items():
     data = Silhouettes(20, size=48, seed=1)
     assert len(data) == len(list(data)) == 20
     for image, mask in (data[i] for i in range(20)):
-        assert image.shape == (3, 48, 48) and image.dtype == torch.float32 and 0 <= image.min() and image.max() <= 1
+        assert image.shape == (3, 48, 48) and image.dtype == torch.float32 and image.min() >= 0 and image.max() <= 1
         assert mask.shape == (48, 48) and mask.dtype == torch.int64 and set(mask.unique().tolist()) <= {0, 1}
 
 

@@ -34,8 +34,15 @@ def test_features(network, size):
     with torch.inference_mode():
         features = network.features(torch.rand(2, 3, *size))
     assert {stride: tuple(f.shape) for stride, f in features.items()} == {
-        stride: (2, channels, size[0] // stride, size[1] // stride) for stride, channels in zip((2, 4, 8, 16, 32), (16, 24, 40, 112, 320))
+        stride: (2, channels, size[0] // stride, size[1] // stride)
+        for stride, channels in zip((2, 4, 8, 16, 32), (16, 24, 40, 112, 320), strict=True)
     }
+
+
+def test_features_come_from_the_last_block_at_each_stride(network):
+    strides = [block._depthwise_conv.stride[0] for block in network.network._blocks]
+    last = [number for number in range(16) if number == 15 or strides[number + 1] == 2]
+    assert list(LAST_BLOCK.values()) == last
 
 
 def test_one_picture_is_a_batch_of_one(network):
@@ -57,8 +64,9 @@ def test_receptive_field_is_where_the_gradient_is(stride):
             module._swish = nn.Identity()
     field = network.receptive_field(stride)
     middle = field.size // stride // 2 + 1  # a cell whose window lies inside the picture
-    long = (2 * middle + 1) * stride
-    for size, cell, across in (((32, max(long, 32)), (0, middle), 0), ((max(long, 32), 32), (middle, 0), 1)):  # two strips: a square is slow
+    long = max(32, (2 * middle + 1) * stride)
+    # Two strips, one for the columns and one for the rows: a square would be slow.
+    for size, cell, across in (((32, long), (0, middle), 0), ((long, 32), (middle, 0), 1)):
         image = torch.zeros(1, 3, *size, dtype=torch.double, requires_grad=True)
         network.features(image)[stride][0, :, *cell].sum().backward()
         seen = image.grad[0].abs().sum((0, 1 + across)).nonzero().flatten()  # columns, then rows
@@ -116,7 +124,7 @@ def test_centre_crop():
     assert centre_crop(torch.rand(3, 1, 1)).shape == (3, 224, 224)
     checkers = (torch.arange(64)[:, None] + torch.arange(64)) % 2
     crop = centre_crop(checkers.float().expand(3, -1, -1))
-    assert 0 <= crop.min() and crop.max() <= 1  # bicubic overshoots, and is cut
+    assert crop.min() >= 0 and crop.max() <= 1  # bicubic overshoots, and is cut
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { boxesOfCells, fitPanels } from "../../../segwidgets/static/layout.js";
+
+const room = { width: 900, largest: 46, readable: 30, arrow: 76 };
+const square = (side) => ({ width: side, height: side });
+
+/** Pixels that a row takes: its panels, and an arrow before each but the first of all. */
+function used(sizes, { unit, rows }, arrow) {
+  return rows.map((row) => row.reduce((sum, i) => sum + sizes[i].width * unit + (i > 0 ? arrow : 0), 0));
+}
+
+test("small panels stand in one row, no larger than they may be", () => {
+  assert.deepEqual(fitPanels([square(4), square(2)], room), { unit: 46, rows: [[0, 1]] });
+});
+
+test("one row shrinks to the width it has", () => {
+  const fitted = fitPanels([square(9), square(9), square(9)], { ...room, readable: 18 });
+  assert.deepEqual(fitted.rows, [[0, 1, 2]]);
+  assert.ok(Math.abs(fitted.unit - (900 - 2 * 76) / 27) < 1e-9);
+});
+
+test("where one row would be too small to read there are two, in the same order", () => {
+  const { unit, rows } = fitPanels([square(9), square(9), square(9), square(9)], room);
+  assert.deepEqual(rows, [[0, 1], [2, 3]]);
+  assert.ok(unit >= 30);
+});
+
+test("no row is wider than the room, whatever the panels are", () => {
+  let seed = 1;
+  const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+  for (let trial = 0; trial < 500; trial++) {
+    const sizes = Array.from({ length: 1 + Math.floor(random() * 5) }, () => ({ width: 1 + random() * 9, height: 1 + random() * 9 }));
+    const width = 300 + random() * 1500;
+    const fitted = fitPanels(sizes, { ...room, width });
+    assert.deepEqual(fitted.rows.flat(), sizes.map((_, i) => i));
+    if (fitted.unit > 6) for (const row of used(sizes, fitted, room.arrow)) assert.ok(row <= width + 1e-6, `${row} in ${width}`);
+  }
+});
+
+test("a bounded height chooses the rows that give the largest cells", () => {
+  const wide = fitPanels([square(4), square(4)], { ...room, width: 2000, height: 500, largest: 130 });
+  assert.deepEqual(wide.rows, [[0, 1]]);
+  const tall = fitPanels([square(4), square(4)], { ...room, width: 500, height: 2000, largest: 130 });
+  assert.deepEqual(tall.rows, [[0], [1]]);
+  for (const { unit, rows } of [wide, tall]) assert.ok(rows.length * (4 * unit + 44) <= 2000);
+});
+
+test("a cell never vanishes", () => {
+  assert.equal(fitPanels([square(400)], { ...room, width: 100 }).unit, 6);
+});
+
+test("cells that fill a rectangle are one box", () => {
+  assert.deepEqual(boxesOfCells([0, 1, 4, 5], 4), [[0, 0, 2, 2]]);
+  assert.deepEqual(boxesOfCells([5, 0, 4, 1], 4), [[0, 0, 2, 2]]);
+  assert.deepEqual(boxesOfCells([6], 4), [[2, 1, 3, 2]]);
+  assert.deepEqual(boxesOfCells([2, 3, 4, 5], 6), [[2, 0, 6, 1]]);
+});
+
+test("other cells have a box each", () => {
+  assert.deepEqual(boxesOfCells([0, 5], 4), [[0, 0, 1, 1], [1, 1, 2, 2]]);
+  assert.deepEqual(boxesOfCells([0, 1, 4], 4).length, 3);
+  assert.deepEqual(boxesOfCells([3, 4], 4).length, 2); // neighbours in memory, in different rows
+  assert.deepEqual(boxesOfCells([], 4), []);
+});

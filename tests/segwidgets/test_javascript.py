@@ -1,0 +1,83 @@
+"""The browser's side without a browser: the modules as they stand on disk, under `node --test`, fed by Python."""
+
+import base64
+import json
+import math
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import segwidgets
+from course import programs
+from course.ops.step import number
+
+TESTS = sorted((Path(__file__).parent / "js").glob("*.test.js"))
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    path = tmp_path_factory.mktemp("given") / "given.json"
+    path.write_text(json.dumps({"pairs": pairs(), "traces": traces()}, allow_nan=False))
+    return path
+
+
+def pairs():
+    """Numbers of every size, ties and the edges of each rule among them, and how Python prints them; float32, as on the wire."""
+    random = np.random.default_rng(0)
+    values = [0.0, 1e-3, 0.00099999, 9.995e-4, 999.4, 999.5, 999.6, 9999999.0, 1e7, 12345678.9, 1e38, 1e-45, 0.1 + 0.2, 1 / 3]
+    values += [n / 8 for n in range(-80, 81)] + [n / 16 for n in range(0, 400)] + [1000.5 + n for n in range(10)]  # ties
+    values += [n * 10.0**p for n in (1, 1.5, 2, 5, 9.995, 12.25) for p in range(-9, 9)]
+    values += (random.standard_normal(1000) * 10.0 ** random.integers(-9, 9, 1000)).tolist()
+    values += random.standard_normal(500).astype(np.float32).tolist()
+    values += random.integers(-1000, 1000, 100).astype(float).tolist()
+    return [[value, number(value)] for value in np.array(values, dtype=np.float32).tolist()]
+
+
+def traces():
+    x = torch.tensor([[1, 2, 6, 3], [3, 5, 2, 1], [1, 2, 2, 1], [7, 3, 4, 8.0]])
+    small = torch.tensor([[1, 2], [3, 4.0]])
+    kernel = torch.tensor([[1, 2, 1], [2, 4, 2], [1, 2, 1.0]])
+    players = {
+        "pool": segwidgets.pool(x),
+        "unpool": segwidgets.unpool(small, switches_from=x),
+        "conv transpose": segwidgets.conv_transpose(small, kernel, stride=2),
+        "yours": segwidgets.pool(x, fn=lambda x, *rest: x[::2, ::2]),
+        "photograph": segwidgets.pool(torch.rand(8, 12), image=torch.rand(3, 64, 96), field=(24, 8, 4)),
+    }
+    return [dump(name, player.trace) for name, player in players.items()]
+
+
+def dump(name, trace):
+    meta, buffers = trace.wire()
+    grids = [panel["id"] for panel in meta["panels"] if panel["kind"] == "grid"]
+    steps = range(len(trace.steps))
+    states = [{"panel": panel, "step": step, **state(trace, panel, step)} for panel in grids for step in steps]
+    return {"name": name, "meta": meta, "buffers": [base64.b64encode(buffer).decode() for buffer in buffers], "states": states}
+
+
+def state(trace, panel, step):
+    values = [None if math.isnan(value) else value for value in trace.values_at(panel, step).flatten().tolist()]
+    return {"values": values, "kept": [row * trace.panel(panel).columns + column for row, column in trace.kept_at(panel, step)]}
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
+def test_under_node(path, given):
+    node = programs.node()
+    assert node is not None, 'Node.js is missing: pip install -e ".[test]" brings it'
+    ran = subprocess.run(
+        [node, "--test", "--test-reporter=tap", path],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"GIVEN": str(given), "NODE_NO_WARNINGS": "1"},
+        stdin=subprocess.DEVNULL,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "\n# fail 0" in ran.stdout and "\n# pass 0" not in ran.stdout and "\n# skipped 0" in ran.stdout
+
+
+def test_every_file_of_javascript_tests_is_found():
+    assert [path.name for path in TESTS] == ["controls.test.js", "format.test.js", "layout.test.js", "trace.test.js"]

@@ -1,0 +1,210 @@
+"""A saved animation, decoded as any viewer decodes it: the right colours in the right cells, small, looping, self-contained."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageColor
+
+import segwidgets
+from segwidgets import Trace, TraceStep
+from segwidgets.panels import Bars, Formula, Grid, Picture
+from segwidgets.roles import ROLES
+from segwidgets.still import MAX_STILL_BYTES, animated_png, page
+
+
+def frames(data: bytes) -> list[np.ndarray]:
+    """Each frame as it stands on the screen, [H, W, 3]."""
+    picture = Image.open(io.BytesIO(data))
+    shown = []
+    for i in range(picture.n_frames):
+        picture.seek(i)
+        shown.append(np.asarray(picture.convert("RGB")).astype(int))
+    return shown
+
+
+def png(player):
+    return animated_png(player.trace)[0]
+
+
+def near(colour, wanted, room=12):
+    return np.abs(colour - np.array(wanted)).max(axis=-1) <= room
+
+
+def rgb(role):
+    return ImageColor.getrgb(ROLES[role].light)
+
+
+def boxes(frame, role):
+    """Bounding boxes [x1, y1, x2, y2] of what is drawn in the pure colour of a role, from left to right."""
+    from skimage.measure import label, regionprops
+
+    found = regionprops(label(near(frame, rgb(role))))
+    # Letters of the sentence have the colour, too; an outline of a cell is larger.
+    return sorted([r.bbox[1], r.bbox[0], r.bbox[3], r.bbox[2]] for r in found if r.bbox[3] - r.bbox[1] > 30 and r.bbox[2] - r.bbox[0] > 30)
+
+
+def test_each_step_of_a_small_example_is_a_frame_with_its_marks_in_the_right_cells(x):
+    """Windows move right, then down; the maxima 5, 6, 7 and 8 stand in cells (1, 1), (0, 2), (3, 0) and (3, 3)."""
+    player = segwidgets.pool(x)
+    shown = frames(png(player))
+    assert len(shown) == len(player.trace.steps) == 6
+    assert boxes(shown[0], "chosen") == boxes(shown[0], "write") == []  # the first frame: nothing yet
+    (left, top, right, bottom), *_ = boxes(shown[1], "read")
+    cell = (right - left) / 2
+    chosen = [boxes(shown[i], "chosen")[0] for i in range(1, 5)]
+    places = [(round((box[1] - top) / cell), round((box[0] - left) / cell)) for box in chosen]
+    assert places == [(1, 1), (0, 2), (3, 0), (3, 3)]
+    assert all(box[2] - box[0] == pytest.approx(cell, abs=4) for box in chosen)
+    written = [boxes(shown[i], "write")[0] for i in range(1, 5)]
+    start = written[0]
+    assert [(round((box[1] - start[1]) / cell), round((box[0] - start[0]) / cell)) for box in written] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert start[0] > left + 4 * cell  # to the right of the input
+    assert boxes(shown[5], "write") == []
+
+
+def test_an_off_by_one_moves_the_mark():
+    """The check above can fail: the same picture with every mark one column to the right has it elsewhere."""
+    grid = Grid("a", np.arange(16.0).reshape(4, 4))
+    made = [Trace("t", panels=[grid], steps=[TraceStep(".", marks={"a": {"chosen": [(1, column)]}})]) for column in (1, 2)]
+    (one,), (other,) = (boxes(frames(animated_png(trace)[0])[0], "chosen") for trace in made)
+    assert other[0] - one[0] == pytest.approx(one[2] - one[0], abs=6)
+
+
+def test_the_colours_of_a_heat_map_stand_in_its_cells():
+    from matplotlib import colormaps
+
+    values = np.linspace(0, 1, 400).reshape(20, 20)
+    trace = Trace("t", panels=[Grid("a", values, paint="heat")], steps=[TraceStep("A heat map.")])
+    frame = frames(animated_png(trace)[0])[0]
+    inside = (frame.max(-1) - frame.min(-1)) > 40  # viridis is nowhere grey
+    rows, columns = np.where(inside.sum(1) > 100)[0], np.where(inside.sum(0) > 100)[0]
+    (top, bottom), (left, right) = (rows.min(), rows.max() + 1), (columns.min(), columns.max() + 1)
+    for row, column in ((0, 0), (19, 19), (10, 3), (5, 16)):
+        y, x = top + (row + 0.5) / 20 * (bottom - top), left + (column + 0.5) / 20 * (right - left)
+        wanted = np.array(colormaps["viridis"](values[row, column])[:3]) * 255
+        assert near(frame[int(y), int(x)], wanted, room=20), (row, column)  # one palette of 255 colours serves all frames
+
+
+def test_a_box_on_a_picture_stands_where_it_should():
+    sheet = Picture("a", np.full((50, 100, 3), 200, np.uint8))
+    trace = Trace("t", panels=[sheet], steps=[TraceStep(".", marks={"a": {"truth": [(25, 10, 75, 40)]}})])
+    frame = frames(animated_png(trace)[0])[0]
+    grey = near(frame, (200, 200, 200), room=3)
+    columns, rows = np.where(grey.any(0))[0], np.where(grey.any(1))[0]
+    scale = (columns.max() + 1 - columns.min()) / 100
+    (box,) = boxes(frame, "truth")
+    expected = [columns.min() + 25 * scale, rows.min() + 10 * scale, columns.min() + 75 * scale, rows.min() + 40 * scale]
+    assert box == pytest.approx(expected, abs=4)
+
+
+def test_stills_stay_below_300_kilobytes(x, small, kernel, cat):
+    image, features, field = cat
+    players = [
+        segwidgets.pool(x),
+        segwidgets.unpool(small, switches_from=x),
+        segwidgets.conv_transpose(x, kernel, stride=2),
+        segwidgets.pool(features, channel=18, image=image, field=field),
+        segwidgets.unpool(switches_from=features, channel=18, image=image, field=field),
+        segwidgets.pool(torch.rand(64, 64), image=torch.rand(3, 480, 720)),  # noise: nothing compresses worse
+    ]
+    for player in players:
+        data = png(player)
+        assert len(data) <= MAX_STILL_BYTES == 300_000
+        assert 5 <= Image.open(io.BytesIO(data)).n_frames <= 14
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif"])
+def test_it_loops_slowly_enough_to_read(x, tmp_path, suffix):
+    path = tmp_path / f"pool{suffix}"
+    segwidgets.pool(x).save(path)
+    picture = Image.open(path)
+    assert picture.is_animated and picture.info["loop"] == 0
+    durations = []
+    for i in range(picture.n_frames):
+        picture.seek(i)
+        durations.append(picture.info["duration"])
+    assert min(durations) >= 800 and durations[-1] >= 2000 and len(durations) == 6
+
+
+def test_the_gif_shows_what_the_png_shows(x, tmp_path):
+    player = segwidgets.pool(x)
+    player.save(tmp_path / "pool.gif")
+    shown = frames((tmp_path / "pool.gif").read_bytes())
+    (left, top, right, _), *_ = boxes(shown[1], "read")
+    box = boxes(shown[2], "chosen")[0]
+    cell = (right - left) / 2
+    assert (round((box[1] - top) / cell), round((box[0] - left) / cell)) == (0, 2)
+
+
+def test_a_long_trace_keeps_its_first_and_last_step(cat):
+    player = segwidgets.pool(cat[1], channel=18)
+    shown = frames(png(player))
+    assert len(player.trace.steps) > 100 > len(shown)
+    output = slice(shown[0].shape[1] * 11 // 20, None)
+    coloured = [int(((frame[:, output].max(-1) - frame[:, output].min(-1)) > 60).sum()) for frame in shown]
+    assert coloured[0] < coloured[len(shown) // 2] < coloured[-1]
+
+
+def test_every_kind_of_panel_is_drawn():
+    panels = [Bars("b", np.array([1.0, -2.0]), ["cat", "dog"]), Formula("f", ["y = max x"]), Picture("p", None, size=(10, 10))]
+    trace = Trace("t", panels=panels, steps=[TraceStep("One."), TraceStep("Two.", writes={"b": {(0, 0): 2.0}})])
+    one, two = frames(animated_png(trace)[0])
+    assert near(one, rgb("write")).any() and (one != two).any()
+
+
+def test_an_animation_of_one_step_is_a_picture():
+    trace = Trace("t", panels=[Grid("a", np.ones((2, 2)))], steps=[TraceStep("The only step.")])
+    assert len(frames(animated_png(trace)[0])) == 1
+
+
+# ---- pages and files ----------------------------------------------------------------------------------------------------
+
+
+def test_the_page_holds_everything_and_fetches_nothing(cat):
+    image, features, field = cat
+    text = page(segwidgets.pool(features, channel=18, image=image, field=field).trace)
+    assert not re.search(r"(?:src|href)\s*=|@import|url\(|fetch\(|XMLHttpRequest|[^{]import\(", text)  # {import(…)} is a type in a comment
+    assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}  # a name, not an address
+    assert len(text) < 1_500_000
+
+
+def test_no_text_can_leave_its_place_in_the_page():
+    evil = "</script><script>alert(1)</script></title><img src=x onerror=alert(1)><!--"
+    grid = Grid("a", np.ones((1, 1)), title=evil, note=evil)
+    trace = Trace(evil, panels=[grid], steps=[TraceStep(evil, arithmetic=evil)])
+    text = page(trace)
+    assert text.count("<script") == 2 and text.count("</script>") == 2 and text.count("</title>") == 1
+    assert "<img src" not in text and "<!--" not in text
+
+
+def test_the_same_trace_gives_the_same_files(x, tmp_path):
+    for suffix in (".html", ".png", ".gif"):
+        segwidgets.pool(x).save(tmp_path / f"a{suffix}")
+        segwidgets.pool(x.clone()).save(tmp_path / f"b{suffix}")
+        assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_the_picture_carries_the_digest_of_its_trace(x, tmp_path):
+    player = segwidgets.pool(x)
+    player.save(tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").text["trace"] == player.trace.digest
+
+
+def test_a_file_appears_whole_or_not_at_all(x, tmp_path, monkeypatch):
+    player = segwidgets.pool(x)
+    player.save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        segwidgets.pool(x + 1).save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_other_suffixes_are_refused(x, tmp_path):
+    with pytest.raises(ValueError, match="an animation is saved as .html, .png or .gif, not as 'a.mp4'"):
+        segwidgets.pool(x).save(tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
