@@ -67,5 +67,6 @@ def _first_sentence(mode: str, kernel_size) -> str:
 
 
 def _last_sentence(mode: str, before: int, after: int) -> str:
-    lost = "The lit cells are the switches: where each maximum came from." if mode == "max" else "Where in its window a value stood is gone."
-    return f"{before} numbers became {after}. {lost}"
+    if mode == "max":
+        return f"{before} numbers became {after}. The lit cells are the switches: where each maximum came from."
+    return f"{before} numbers became {after}. Where in its window a value stood is gone."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ WIDTH = 860  # logical pixels, about a notebook's column
 ARROW = 76  # logical pixels between two panels
 CLEAR = 255  # the palette's transparent entry
 LARGEST_UNIT = 40
+OUTLINE = 0.17  # at most this part of a cell's side, as in roles.py: a thicker one would cover the cell of a heat map
 MOST_NUMBERED = 144  # cells of a heat map that also show their numbers, as in panel.js
 INK, SOFT, LINE, CELL, PAPER = "#1c2026", "#646b76", "#d5d8dd", "#f6f7f8", "#ffffff"
 
@@ -108,6 +110,9 @@ def _animate(images: list[Image.Image], kind: str, digest: str) -> bytes:
     digest travels along, so that a test can tell whether a picture is out of date."""
     palette = _palette(images)
     whole = [np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE)) for image in images]
+    # Pillow looks colours up coarsely, and a card that is nearly white shows on a white page.
+    white = np.reshape(palette.getpalette(), (-1, 3)).min(axis=1).argmax()
+    whole = [np.where((np.asarray(image) == 255).all(axis=-1), white, indices) for image, indices in zip(images, whole, strict=True)]
     changed = [np.where(now == before, CLEAR, now) for before, now in zip(whole, whole[1:], strict=False)]
     frames = [Image.fromarray(indices.astype(np.uint8), "P") for indices in (whole[0], *changed)]
     for frame in frames:
@@ -265,13 +270,14 @@ def _draw_bars(sheet: _Sheet, values: np.ndarray, panel: Bars, frame) -> None:
 
 def _draw_marks(sheet: _Sheet, trace: Trace, panel: Panel, step: int, frame) -> None:
     x, y, width, height = frame
+    thickest = math.inf if isinstance(panel, Picture) else OUTLINE * width / panel.columns
     for role in sorted(trace.steps[step].marks.get(panel.id, {}), key=list(ROLES).index):
         places = trace.steps[step].marks[panel.id][role]
         boxes = places if isinstance(panel, Picture) else _boxes_of_cells(places)
         for x1, y1, x2, y2 in boxes:
             left, right = x + x1 / panel.columns * width, x + x2 / panel.columns * width
             top, bottom = y + y1 / panel.rows * height, y + y2 / panel.rows * height
-            thick = max(1, round(ROLES[role].width * sheet.scale))
+            thick = max(1, round(min(ROLES[role].width * sheet.scale, thickest)))
             sheet.draw.rectangle([left, top, right, bottom], outline=ROLES[role].light, width=thick)
 
 

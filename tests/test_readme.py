@@ -5,7 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
+import segwidgets
 from course import lessons
 from course.build import repository_of
 from course.exercises import exercises_of
@@ -91,3 +94,13 @@ def test_the_repository_is_named_in_one_place():
     files = [path for folder in ("course", "segwidgets", "binder", ".ci") for path in (ROOT / folder).rglob("*") if path.is_file()]
     files += (ROOT / "lessons").glob("*.py")
     assert [path.name for path in files if path.suffix != ".pyc" and repository.encode() in path.read_bytes()] == []
+
+
+def test_the_moving_picture_is_what_the_widget_draws_today():
+    numbers = torch.tensor([[1, 2, 6, 3], [3, 5, 2, 1], [1, 2, 2, 1], [7, 3, 4, 8]]).float().reshape(1, 1, 4, 4)
+    features = torch.tensor([[1, 2], [3, 4]]).float().reshape(1, 1, 2, 2)
+    player = segwidgets.unpool(features, 2, mode="max", switches_from=numbers)
+    with Image.open(ROOT / "lessons" / "pictures" / "03_unpooling.png") as picture:
+        again = "segwidgets.unpool(features, 2, mode='max', switches_from=numbers).save('lessons/pictures/03_unpooling.png')"
+        assert picture.text["trace"] == player.trace.digest, f"the README's picture is out of date; make it again: {again}"
+        assert picture.n_frames > 5

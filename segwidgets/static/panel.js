@@ -43,6 +43,7 @@ export class PanelView {
     const cell = (width * unit) / Math.max(1, this.spec.columns);
     this.stage.style.width = `${width * unit}px`;
     this.stage.style.height = `${height * unit}px`;
+    this.stage.style.setProperty("--segw-side", this.spec.kind === "grid" ? `${cell}px` : "100px"); // how large what is marked is
     const letters = Math.max(2.2, ...this.longest ?? [0]);
     // 0.66: the mean width of a bold letter in DejaVu Sans, the widest of the fonts that hosts choose.
     this.stage.style.setProperty("--segw-size", `${Math.min(unit * 0.42, (cell * 0.92) / (letters * 0.66))}px`);

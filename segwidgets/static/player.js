@@ -219,7 +219,7 @@ export class Player {
     if (width <= 0) return; // a hidden tab; the observer calls again when it shows
     const numbered = this.reader.panels.some((panel) => panel.paint === "numbers");
     // Below 30 pixels a two-digit number cannot be read from a chair; colours can, down to 18.
-    const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, arrow: full ? 130 : 76 };
+    const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, arrow: 5.4 * parseFloat(style.fontSize) };
     if (full) Object.assign(room, { height: this.window.innerHeight * 0.94 - 230, titles: 70 });
     const { unit, rows } = fitPanels(this.views.map((view) => view.size), room);
     this.root.style.setProperty("--segw-unit", `${unit}px`);

@@ -41,7 +41,8 @@ def draw(step):
     figure.suptitle(f"step {step}")
 plt.close(figure)
 """
-BUSY = f"import time; time.sleep({SECONDS + 2})"
+# Computing, as a training cell does; ipykernel 7 serves widgets beside a kernel that only sleeps.
+BUSY = f"import time\nend = time.monotonic() + {SECONDS + 2}\nwhile time.monotonic() < end: sum(range(10_000))"
 
 # Runs the cell and waits for the picture: both times in ms on the page's own clock.
 PAINT = """async ([code, picture]) => {
@@ -55,7 +56,10 @@ PAINT = """async ([code, picture]) => {
     const start = performance.now();
     let ran = null;
     jupyterapp.commands.execute("notebook:run-cell").then(() => { ran = performance.now(); });
-    const ready = () => { const found = output.querySelector(picture); return found && (found.complete ?? true) && found.naturalWidth !== 0; };
+    const ready = () => {
+        const found = output.querySelector(picture);
+        return found && (found.complete ?? true) && found.naturalWidth !== 0;
+    };
     while (ran === null || !ready()) {
         await frame();
         if (performance.now() - start > 120_000) throw new Error(`no ${picture} after two minutes: ${output.textContent.slice(0, 500)}`);
@@ -89,7 +93,6 @@ class Way:
     changed: str  # JavaScript with `changes`: how many new pictures these are
     kilobytes: str  # Python: what travels to the page
     saved: str  # Python: what the saved notebook keeps
-
 
 
 def press(*keys: str) -> str:
@@ -198,7 +201,8 @@ def table(results: dict[str, dict[str, float]]) -> str:
         ratios = [f"{shown(other)} ({other / value:.2g}×)" if value else shown(other) for other in others]
         rows.append([measure_name, shown(value), *ratios])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows)
+    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    return "\n".join("  ".join(line) for line in lines)
 
 
 def shown(value: float) -> str:

@@ -18,10 +18,10 @@ from course import programs
 from course.lab import command
 
 SECONDS_TO_START = 60
-CHROMIUM_OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+CHROMIUM_OPTIONS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
 CURRENT = "jupyterapp.shell.currentWidget"
 NO_KERNEL = {"shouldStart": False, "canStart": False}  # as the file browser's "Open With, Notebook (no kernel)"
 PAINTED = ".segw[data-state=painted]"

@@ -43,21 +43,6 @@ def test_it_plays_while_a_cell_is_running(notebook):
     notebook.page.wait_for_function("jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'")
 
 
-def test_the_animation_keeps_the_screen_s_pace(notebook):
-    """Between two screen refreshes playback does less work than fits: no frame waits for another's drawing."""
-    root = notebook.show("segwidgets.pool(torch.linspace(0, 1.0, 24 * 24).reshape(24, 24))")
-    root.press(" ")
-    durations = root.evaluate("""root => new Promise((done) => {
-        const tasks = [];
-        new PerformanceObserver((list) => tasks.push(...list.getEntries())).observe({ type: "longtask" });
-        const seen = new MutationObserver(() => {
-            if (Number(root.dataset.step) >= 12) { seen.disconnect(); done(tasks.map((task) => task.duration)); }
-        });
-        seen.observe(root, { attributeFilter: ["data-step"] });
-    })""")
-    assert len(durations) <= 3  # a long task is over 50 ms; the machine may hiccup, the player may not
-
-
 def test_a_new_trace_is_shown_at_the_step_where_the_old_one_was(notebook):
     root = notebook.show("player = segwidgets.pool(x)\nplayer")
     root.press("ArrowRight")

@@ -34,7 +34,7 @@ CONTRASTS = """root => {
     return texts.map((each) => {
         const under = painted(each) ?? behind(each), ink = over(rgba(getComputedStyle(each).color), under);
         const [high, low] = [light(ink), light(under)].sort((a, b) => b - a);
-        return [each.className + ": " + each.textContent, (high + 0.05) / (low + 0.05)];
+        return [[each.className, each.dataset.roleText ?? "", each.textContent].join(" "), (high + 0.05) / (low + 0.05)];
     });
 }"""
 
@@ -71,7 +71,8 @@ def test_every_text_can_be_read_in_both_themes(notebook, theme, code):
         root.press(key)
         # Colours ease in 200 ms; what counts is where they arrive.
         root.evaluate("root => Promise.allSettled(root.getAnimations({ subtree: true }).map(each => each.finished))")
-        seen |= dict(root.evaluate(CONTRASTS))
+        for text, ratio in root.evaluate(CONTRASTS):
+            seen[text] = min(ratio, seen.get(text, ratio))
     assert len(seen) > 20
     assert {text: round(ratio, 2) for text, ratio in seen.items() if ratio < 4.5} == {}
 

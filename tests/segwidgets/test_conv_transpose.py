@@ -16,7 +16,9 @@ def torchs(x, weight, bias=None, *rest):
 
 
 @pytest.mark.parametrize(
-    "sizes", [(1, 0, 0), (2, 0, 0), (2, 1, 1), (3, 1, 2), ((1, 2), (0, 1), (0, 1))], ids=lambda sizes: "stride {} padding {} extra {}".format(*sizes)
+    "sizes",
+    [(1, 0, 0), (2, 0, 0), (2, 1, 1), (3, 1, 2), ((1, 2), (0, 1), (0, 1))],
+    ids=lambda sizes: "stride {} padding {} extra {}".format(*sizes),
 )
 @pytest.mark.parametrize("bias", [None, torch.tensor([0.5])], ids=["", "bias"])
 def test_the_last_step_is_torch_s_answer(x, kernel, shown, sizes, bias):
@@ -48,7 +50,15 @@ def test_each_step_adds_one_stamp_and_says_so(small, kernel):
 
 @pytest.mark.parametrize(
     ("size", "stride", "uneven"),
-    [((2, 2), 1, False), ((2, 2), 2, False), ((4, 4), 2, False), ((3, 3), 2, True), ((5, 5), 2, True), ((4, 3), (2, 3), False), ((4, 3), (2, 2), True)],
+    [
+        ((2, 2), 1, False),
+        ((2, 2), 2, False),
+        ((4, 4), 2, False),
+        ((3, 3), 2, True),
+        ((5, 5), 2, True),
+        ((4, 3), (2, 3), False),
+        ((4, 3), (2, 2), True),
+    ],
     ids=str,
 )
 def test_stamps_are_counted_only_where_the_kernel_is_no_multiple_of_the_stride(x, shown, size, stride, uneven):

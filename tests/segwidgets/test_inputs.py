@@ -7,6 +7,8 @@ import torch
 import segwidgets
 
 X = torch.arange(16.0).reshape(4, 4)
+KERNEL = torch.ones(2, 2)
+THREE = torch.ones(3, 4, 4)
 PHOTO = torch.ones(3, 8, 8)
 NAN = torch.tensor(float("nan"))
 
@@ -62,7 +64,17 @@ def test_a_plane_that_is_not_there(choice, sentence):
 
 @pytest.mark.parametrize(
     "x",
-    [X.half(), X.bfloat16(), X.double(), X.int(), X.to(torch.uint8), X.numpy(), X.numpy()[::-1][::-1], X.tolist(), X.clone().requires_grad_()],
+    [
+        X.half(),
+        X.bfloat16(),
+        X.double(),
+        X.int(),
+        X.to(torch.uint8),
+        X.numpy(),
+        X.numpy()[::-1][::-1],
+        X.tolist(),
+        X.clone().requires_grad_(),
+    ],
     ids=lambda x: str(getattr(x, "dtype", "list")),
 )
 def test_every_real_number_is_shown_also_half_precision_on_the_cpu(x, shown):
@@ -89,7 +101,7 @@ def test_an_array_that_may_not_be_written_to_is_shown_without_a_warning(recwarn)
         (lambda: segwidgets.pool(X, 2, 2, 2), ValueError, r"padding must be at most half of kernel_size.* got padding \(2, 2\)"),
         (lambda: segwidgets.pool(X, mode="mean"), ValueError, "mode is 'mean', and pooling is 'max' or 'average'"),
         (lambda: segwidgets.unpool(), ValueError, r"unpool\(mode='nearest'\) needs x, the small map"),
-        (lambda: segwidgets.unpool(X, mode="up"), ValueError, "mode is 'up', and the ways up are 'nearest', 'bed_of_nails', 'bilinear', 'max'"),
+        (lambda: segwidgets.unpool(X, mode="up"), ValueError, "mode is 'up', and the ways up are 'nearest', .*'max'"),
         (lambda: segwidgets.unpool(X, mode="max"), ValueError, "max unpooling needs switches: pass switches_from="),
         (lambda: segwidgets.unpool(X, switches_from=X), ValueError, "x is 4×4, and switches_from pools to 2×2: they must be equal"),
         (lambda: segwidgets.unpool(X, mode="nearest", switches_from=X), ValueError, "mode='nearest' has no switches"),
@@ -102,13 +114,13 @@ def test_an_array_that_may_not_be_written_to_is_shown_without_a_warning(recwarn)
         (lambda: segwidgets.conv_transpose(X, torch.ones(3)), ValueError, r"weight has the shape \[3\]; a kernel is \[KH, KW\]"),
         (lambda: segwidgets.conv_transpose(X, torch.ones(0, 2)), ValueError, r"weight has the shape \[0, 2\]"),
         (lambda: segwidgets.conv_transpose(X, NAN.expand(2, 2)), ValueError, "weight has NaN or infinite values"),
-        (lambda: segwidgets.conv_transpose(torch.ones(3, 4, 4), torch.ones(2, 1, 2, 2), channel=2), ValueError, "channel is 2, and weight is for the 2 channels 0 to 1"),
-        (lambda: segwidgets.conv_transpose(X, torch.ones(2, 2), "b"), TypeError, "bias is str"),
-        (lambda: segwidgets.conv_transpose(X, torch.ones(2, 2), []), ValueError, r"bias must be a tensor of shape \[1\]"),
-        (lambda: segwidgets.conv_transpose(X, torch.ones(2, 2), NAN), ValueError, "NaN or infinite values"),
-        (lambda: segwidgets.conv_transpose(X, torch.ones(2, 2), stride=0), ValueError, "stride must be at least 1; got 0"),
-        (lambda: segwidgets.conv_transpose(X[:1, :1], torch.ones(2, 2), padding=1), ValueError, r"The output would be 0 × 0.* padding \(1, 1\)"),
-        (lambda: segwidgets.conv_transpose(X, torch.ones(2, 2), output_padding=1), ValueError, "output_padding must be less than stride"),
+        (lambda: segwidgets.conv_transpose(THREE, KERNEL.expand(2, 1, 2, 2), channel=2), ValueError, "weight is for the 2 channels 0 to 1"),
+        (lambda: segwidgets.conv_transpose(X, KERNEL, "b"), TypeError, "bias is str"),
+        (lambda: segwidgets.conv_transpose(X, KERNEL, []), ValueError, r"bias must be a tensor of shape \[1\]"),
+        (lambda: segwidgets.conv_transpose(X, KERNEL, NAN), ValueError, "NaN or infinite values"),
+        (lambda: segwidgets.conv_transpose(X, KERNEL, stride=0), ValueError, "stride must be at least 1; got 0"),
+        (lambda: segwidgets.conv_transpose(X[:1, :1], KERNEL, padding=1), ValueError, r"The output would be 0 × 0.* padding \(1, 1\)"),
+        (lambda: segwidgets.conv_transpose(X, KERNEL, output_padding=1), ValueError, "output_padding must be less than stride"),
         (lambda: segwidgets.conv_transpose(X * 1e30, torch.full((2, 2), 1e30)), ValueError, "NaN or infinite values"),
     ],
 )  # fmt: skip
@@ -158,7 +170,10 @@ def test_a_receptive_field_needs_its_photograph():
     [
         (lambda: segwidgets.pool(X, kernel_sise=3), r"segwidgets.pool has no keyword 'kernel_sise'; did you mean 'kernel_size'\?"),
         (lambda: segwidgets.unpool(X, switch_from=X), r"segwidgets.unpool has no keyword 'switch_from'; did you mean 'switches_from'\?"),
-        (lambda: segwidgets.conv_transpose(X, X, strides=2), r"segwidgets.conv_transpose has no keyword 'strides'; did you mean 'stride'\?"),
+        (
+            lambda: segwidgets.conv_transpose(X, X, strides=2),
+            r"segwidgets.conv_transpose has no keyword 'strides'; did you mean 'stride'\?",
+        ),
         (lambda: segwidgets.pool(X, zzz=1), "segwidgets.pool has no keyword 'zzz'; it takes x, kernel_size, stride, padding, mode"),
     ],
 )

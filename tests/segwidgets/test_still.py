@@ -139,6 +139,22 @@ def test_the_gif_shows_what_the_png_shows(x, tmp_path):
     assert (round((box[1] - top) / cell), round((box[0] - left) / cell)) == (0, 2)
 
 
+def test_the_card_is_white_as_the_page_is(x, cat):
+    for player in (segwidgets.pool(x), segwidgets.pool(cat[1], channel=18, image=cat[0])):
+        for frame in frames(png(player)):
+            assert (frame[:8] == 255).all() and (frame[:, :8] == 255).all()
+
+
+def test_an_outline_leaves_its_cell_to_be_seen(cat):
+    """In a map of 28 × 28 cells the value chosen still shows between the lines around it."""
+    values = np.zeros((28, 28))
+    values[10, 10] = 1.0
+    trace = Trace("t", panels=[Grid("a", values, paint="heat")], steps=[TraceStep(".", marks={"a": {"chosen": [(10, 10)]}})])
+    frame = frames(animated_png(trace)[0])[0]
+    yellow, outline = near(frame, (253, 231, 37), room=20), near(frame, rgb("chosen"))
+    assert yellow.sum() > 0.3 * (yellow.sum() + outline.sum())
+
+
 def test_a_long_trace_keeps_its_first_and_last_step(cat):
     player = segwidgets.pool(cat[1], channel=18)
     shown = frames(png(player))

@@ -116,7 +116,8 @@ def test_the_student_s_max_unpool_stands_beside(x, small):
     def transposed(x, indices, kernel_size, stride, padding, output_size):
         return F.max_unpool2d(x[None, None], indices[None, None], kernel_size, stride, padding, output_size)[0, 0].T
 
-    assert segwidgets.unpool(small, switches_from=x, fn=transposed).trace.steps[-1].text.startswith("Yours differs in 4 of 16 cells, first at row 0, column 2")
+    last = segwidgets.unpool(small, switches_from=x, fn=transposed).trace.steps[-1].text
+    assert last.startswith("Yours differs in 4 of 16 cells, first at row 0, column 2")
 
 
 def one_column_too_far(x, indices, *rest):
