@@ -2,9 +2,11 @@
 
 import base64
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 import jupytext
 import nbformat
@@ -17,8 +19,21 @@ from course.lessons import EXERCISES
 
 BADGES = Path(__file__).with_name("badges")
 DIFF_LINES = 30
+# What looks like a link in code or in a formula is none.
+NO_MARKDOWN = re.compile(r"^(```|~~~).*?^\1|(`+)(?!`).+?(?<!`)\2(?!`)|\$\$.+?\$\$|\$[^$\n]+\$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(
+    r"\]\(\s*<([^>\n]+)>"  # [text](<target>)
+    r"|\]\(\s*((?:[^()\s]|\([^()\s]*\))+)"  # [text](target "title")
+    r"|^ {0,3}\[[^]^][^]]*\]:\s*(\S+)"  # [text]: target
+    r"|\b(?:href|src)\s*=\s*[\"']([^\"'\n]+)",
+    re.MULTILINE,
+)
+NOT_RELATIVE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/#?]")
 
-INSTALL_ON_COLAB = '''\
+# The sources are compared before anything is run.
+UNKNOWN = " Its cells have not been run: if one of them fails, that command says which and why, and writes nothing."
+
+INSTALL_ON_COLAB = """\
 # On Colab this installs the course; anywhere else it does nothing.
 import importlib.util
 import subprocess
@@ -26,7 +41,7 @@ import sys
 
 if "google.colab" in sys.modules and importlib.util.find_spec("segwidgets") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "git+https://github.com/{repository}"], check=True)
-    importlib.invalidate_caches()'''
+    importlib.invalidate_caches()"""
 
 METADATA = {
     "accelerator": "GPU",
@@ -65,6 +80,31 @@ def read_exercises(lesson: str, repository: str) -> nbformat.NotebookNode | None
     except ValueError:  # what it raises for a lesson without exercises
         return None
     return dress(starter_notebook(lesson), lesson + EXERCISES, repository, f"The exercises of {lesson}")
+
+
+def read_both(source: Path, repository: str) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode | None]:
+    """The lesson's notebook, not yet executed, and that of its exercises, None when it has none.
+
+    Raises:
+        CourseError: As `read_lesson`, and when a link of the lesson leads nowhere.
+    """
+    lesson, exercises = read_lesson(source, repository), read_exercises(source.stem, repository)
+    built = {source.stem} if exercises is None else {source.stem, source.stem + EXERCISES}
+    for link in relative_links(lesson):
+        target = source.parent / unquote(re.split("[#?]", link)[0])
+        is_notebook = target.suffix == ".ipynb" and target.parent.resolve() == source.parent.resolve()
+        if target.exists() or (is_notebook and (target.stem in built or target.with_suffix(".py").exists())):
+            continue  # a lesson not built yet counts by its source: else two that link to each other could never be built
+        none = f", and {source.stem} has no exercises" if target.stem == source.stem + EXERCISES else ""
+        raise CourseError(f"{source.name} links to {link}, which neither exists beside it nor is built with it{none}.")
+    return lesson, exercises
+
+
+def relative_links(notebook: nbformat.NotebookNode) -> list[str]:
+    """The targets of links and pictures in Markdown cells that name a file, relative to the notebook's folder."""
+    texts = (NO_MARKDOWN.sub("", cell.source) for cell in notebook.cells if cell.cell_type == "markdown")
+    links = ("".join(groups) for text in texts for groups in LINK.findall(text))
+    return [link for link in links if not NOT_RELATIVE.match(link)]
 
 
 def dress(notebook: nbformat.NotebookNode, stem: str, repository: str, name: str) -> nbformat.NotebookNode:
@@ -111,14 +151,14 @@ def build(source: Path, repository: str, say: Callable[[str], None], timeout: in
     """Write `NN_slug.ipynb`, executed, and `NN_slug_exercises.ipynb` beside the source. An interruption leaves the old files whole.
 
     Raises:
-        CourseError: When a cell fails, or a notebook is above 2 MB.
+        CourseError: When a link leads nowhere, a cell fails, or a notebook is above 2 MB.
     """
-    lesson = read_lesson(source, repository)
-    exercises = read_exercises(source.stem, repository)
+    lesson, exercises = read_both(source, repository)
     execute_lesson(lesson, source, say, timeout)
     built = [(source.with_suffix(".ipynb"), lesson)]
     if exercises is None:
-        say(f"{source.name} has no exercises.")
+        topic = source.stem.partition("_")[2]
+        say(f"{source.name} has no exercises (they would stand in course/exercises/{topic}.py, in a tuple EXERCISES).")
     else:
         built.append((source.with_name(f"{source.stem}{EXERCISES}.ipynb"), exercises))
     contents = [(path, _checked_size(path, notebook)) for path, notebook in built]
@@ -135,16 +175,16 @@ def check(source: Path, repository: str, say: Callable[[str], None], timeout: in
 
     Raises:
         OutOfDate: When a notebook is missing or not what its source gives; with a short diff.
-        CourseError: When it is above 2 MB, no notebook at all, or a cell fails.
+        CourseError: When it is above 2 MB, no notebook at all, a link leads nowhere, or a cell fails.
     """
-    lesson = read_lesson(source, repository)
-    exercises = read_exercises(source.stem, repository)
+    lesson, exercises = read_both(source, repository)
     pairs = [(source.with_suffix(".ipynb"), lesson, execute)]
     if exercises is not None:
         pairs.append((source.with_name(f"{source.stem}{EXERCISES}.ipynb"), exercises, True))
     committed = [_read_committed(path) for path, _, _ in pairs]
     for (path, fresh, _), old in zip(pairs, committed, strict=True):
-        _compare(path, old, fresh, outputs=False)  # before the slow part
+        unknown = UNKNOWN if fresh is lesson else ""
+        _compare(path, old, fresh, outputs=False, unknown=unknown)  # before the slow part
     if execute:
         execute_lesson(lesson, source, say, timeout)
     for (path, fresh, outputs), old in zip(pairs, committed, strict=True):
@@ -164,14 +204,14 @@ def _read_committed(path: Path) -> nbformat.NotebookNode:
         raise CourseError(f"{path.name} is not a notebook ({str(error).splitlines()[0]}).") from None
 
 
-def _compare(path: Path, old: nbformat.NotebookNode, fresh: nbformat.NotebookNode, outputs: bool) -> None:
+def _compare(path: Path, old: nbformat.NotebookNode, fresh: nbformat.NotebookNode, outputs: bool, unknown: str = "") -> None:
     lines = difference(old, fresh, outputs)
     if lines:
         more = f"\n    … and {len(lines) - DIFF_LINES} lines more" if len(lines) > DIFF_LINES else ""
         shown = "\n".join(f"    {line}" for line in lines[:DIFF_LINES])
         raise OutOfDate(
-            f"{path.name} is not what its source gives (− committed, + fresh); `segcourse build {path.name[:2]}` builds it anew."
-            f"\n{shown}{more}"
+            f"{path.name} is not what its source gives (− committed, + fresh); "
+            f"`segcourse build {path.name[:2]}` builds it anew, if the change is meant.{unknown}\n{shown}{more}"
         )
 
 

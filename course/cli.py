@@ -26,9 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="segcourse", description="An interactive course on image segmentation and object detection."
-    )
+    parser = argparse.ArgumentParser(prog="segcourse", description="An interactive course on image segmentation and object detection.")
     parser.add_argument("--version", action="version", version=f"segcourse {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -17,7 +17,9 @@ CURVES = 7  # looks that the style file tells apart
 WIDTH, LARGEST = 7.5, 2.5  # inches: a notebook's column, and a panel in it when there is room
 
 
-def show_pictures(rows: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]], *, truth: Sequence[Tensor | Mapping[str, Tensor]] | None = None):
+def show_pictures(
+    rows: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]], *, truth: Sequence[Tensor | Mapping[str, Tensor]] | None = None
+):
     """Pictures, masks and maps in a grid, one row an example; the names stand above the columns.
 
     Args:

@@ -15,6 +15,8 @@ from course.errors import CourseError
 SECONDS_TO_STOP = 10
 # The settings of every JupyterLab that the course starts; Binder's copy stands in binder/jupyter_server_config.json.
 PRE_SAVE_HOOK = "course.notebooks.keep_stills"
+# Defaults for JupyterLab's own settings: it would ask over the first lesson whether to fetch news. A student's settings win.
+SETTINGS = lessons.PACKAGE / "jupyter"
 
 
 def lesson_folder(to: Path | None) -> tuple[Path, list[str]]:
@@ -46,6 +48,12 @@ def command(folder: Path, notebook: Path, browser: bool, port: int | None) -> li
     return parts
 
 
+def environment() -> dict[str, str]:
+    """The environment of that command: the course's settings folder before whatever else Jupyter reads."""
+    known = os.environ.get("JUPYTER_CONFIG_PATH")
+    return os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join([str(SETTINGS), *([known] if known else [])])}
+
+
 def open_lab(folder: Path, notebook: Path, browser: bool = True, port: int | None = None) -> int:
     """Run JupyterLab until it stops, and return its exit code. Ctrl-C stops it with its kernels.
 
@@ -58,7 +66,7 @@ def open_lab(folder: Path, notebook: Path, browser: bool = True, port: int | Non
     if port is not None and _is_taken(port):
         raise CourseError(f"Port {port} is taken; --port takes another, and without --port a free one is found.")
     # In a session of its own: otherwise the terminal's Ctrl-C reaches the server too, which then asks whether it is meant.
-    server = subprocess.Popen(command(folder, notebook, browser, port), stdin=subprocess.DEVNULL, start_new_session=True)
+    server = subprocess.Popen(command(folder, notebook, browser, port), env=environment(), stdin=subprocess.DEVNULL, start_new_session=True)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return server.wait()

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 03 · Unpooling and transposed convolution
 #
-# **How a segmentation network gets its pixels back.** About 60 minutes, with the exercises 90.
+# **How a segmentation network gets its pixels back.** About 55 minutes, and as long again for the exercises.
 #
 # When you are through, you can
 #
@@ -14,8 +14,8 @@
 # %% [markdown]
 # ## Why go back up?
 #
-# In lesson 02 the classifier became fully convolutional: it slides over the whole photograph in one pass. Here it is on our cat.
-# Every cell of the small map answers one question: *is this a cat?*
+# A classifier can be made *fully convolutional*: its last layer, too, slides over the picture, and one pass gives an answer for every place
+# (lesson 02). Here is EfficientNet-Lite0, trained on ImageNet, on our cat. Every cell of the small map answers one question: *is this a cat?*
 
 # %%
 import torch
@@ -39,11 +39,13 @@ catness = probabilities[:, cats].sum(1).reshape(7, 7)
 show_pictures({"photograph [3, 224, 224]": photo, "how sure it is of a cat [7, 7]": catness})
 
 # %% [markdown]
-# The network knows where the cat is. But it says so in 49 cells, and the photograph has 50,176 pixels. One cell stands for a square of
-# 32 × 32 pixels: enough to point at the head, hopeless for a whisker.
+# (In all maps of this course yellow is the largest value of its own picture, and the darkest purple is 0.)
 #
-# Keeping full resolution all the way through would cost far too much, as lesson 02 counted. So a segmentation network goes *down* to
-# see more, and then *up* again to say it pixel by pixel:
+# It is sure in the middle and unsure towards the edge, though there is fur nearly everywhere. Either way it answers in 49 cells, and the photograph has
+# 50,176 pixels. One cell stands for a square of 32 × 32 pixels: enough to say *cat, about here*, hopeless for a whisker.
+#
+# Keeping full resolution all the way through would cost far too much: each halving of height and width cuts the work of the layers behind it to a
+# quarter. So a segmentation network goes *down* to see more, and then *up* again to say it pixel by pixel:
 #
 # ```
 # pixels ──▶ half ──▶ quarter ──▶ eighth ──▶ quarter ──▶ half ──▶ a label for every pixel
@@ -111,10 +113,10 @@ b = torch.tensor([[0, 0, 0, 0], [0, 9, 9, 0], [0, 9, 9, 0], [0, 0, 0, 0]]).float
 show_pictures({"a": a[0, 0], "b": b[0, 0], "max pool of a": max_pool_2x2(a)[0, 0], "max pool of b": max_pool_2x2(b)[0, 0]})
 
 # %% [markdown]
-# Four scattered dots and a square in the middle: the same four numbers. So no layer can undo pooling from its output alone. Every way up has to *invent*
+# Four separate dots and a square in the middle: the same four numbers. So no layer can undo pooling from its output alone. Every way up has to *invent*
 # three numbers of four, or be told something.
 #
-# The same on the real thing: channel 18 of EfficientNet-Lite0 on our cat, a map that answers to eyes. Point at a cell: the dashed box is what
+# The same on the real thing: channel 18 of EfficientNet-Lite0 on our cat, a map that answers to eyes, and to the nostril. Point at a cell: the dashed box is what
 # that cell can see of the photograph, its **receptive field**; the small box is the patch that it stands for.
 
 # %%
@@ -141,7 +143,8 @@ segwidgets.unpool(small, 2, mode="bed_of_nails")
 
 # %% [markdown]
 # **Max unpooling** has been told something. Its pooling layer, on the way down, noted where each maximum was. On the way up the *corresponding*
-# unpooling layer puts every value back there. Turn on **Predict** (or press **p**) and say where each number goes before you look:
+# unpooling layer puts every value back there. Turn on **Predict** (or press **p**). First say what each window keeps; then, on the way up, say where each
+# number goes.
 
 # %%
 segwidgets.unpool(small, 2, mode="max", switches_from=numbers)
@@ -150,14 +153,17 @@ segwidgets.unpool(small, 2, mode="max", switches_from=numbers)
 # The values in between have changed: a network has worked on them. The places have not. That is all there is to max unpooling: *values from the
 # network, places from the pooling*.
 #
-# **Bilinear interpolation** is the fourth without weights. Each new pixel blends the four nearest old ones, the nearer the more. The result is
-# smooth, and that is both its strength and its weakness.
+# **Bilinear interpolation** is the fourth without weights. Each new pixel blends the four nearest old ones, the nearer the more. Its centre decides: the
+# centre of output row $i$ lies at $(i + 0.5)/2 - 0.5$ rows of the small picture, and stays inside at the border. So row 1 lies at 0.25: three quarters of
+# row 0, one quarter of row 1. The result is smooth, and that is both its strength and its weakness.
 
 # %%
 segwidgets.unpool(small, 2, mode="bilinear")
 
 # %% [markdown]
 # ### Build it
+#
+# A switch is one number, `row × width + column`, counted through the large picture from 0. So max unpooling is one `scatter_` into a flattened picture.
 
 
 # %%
@@ -178,8 +184,6 @@ def max_unpool(x, switches):
 
 
 # %% [markdown]
-# A switch is one number, `row × width + column`, counted through the large picture. So max unpooling is one `scatter_` into a flattened picture.
-#
 # ### Check it
 
 # %%
@@ -210,15 +214,16 @@ show_pictures({"before pooling": maps[0, 18]} | {name: way[0, 18] for name, way 
 for name, way in back.items():
     error = (way - maps).square().mean().sqrt() / maps.square().mean().sqrt()
     empty = (way == 0).float().mean()
-    print(f"{name:14} {error:4.0%} of the map's size is the error, {empty:3.0%} of the cells are 0")
+    print(f"{name:14} error {error:4.0%}, cells that are 0: {empty:3.0%}")
 
 # %% [markdown]
-# Max unpooling comes closest, and its picture is the sharpest: what stands, stands where it stood. It also leaves four cells of five empty, for
-# the convolutions behind it to fill in. Nearest and bilinear fill every cell, and smear each maximum over places where it never was.
+# An error of 100 % is what you get for answering 0 everywhere. Max unpooling comes closest, and its picture is the sharpest: what stands, stands where it stood.
+# Three of its four cells are empty by construction (80 % here, because one window in five was all 0 before), for the convolutions behind it to fill in.
+# Nearest and bilinear fill every cell, and smear each maximum over places where it never was. Bed of nails is as empty as max unpooling, and wrong about the places.
 #
 # ### What the memory costs
 #
-# Play this one on the cat, and compare the lit cells on the left with those on the right:
+# Play this one on the cat, and compare the dots on the left with those on the right. Windows that are all 0 show no dot.
 
 # %%
 segwidgets.unpool(switches_from=maps, channel=18, image=photo, field=field)
@@ -228,8 +233,8 @@ segwidgets.unpool(switches_from=maps, channel=18, image=photo, field=field)
 #
 # <details><summary>Answer</summary>
 #
-# Two bits say which of four cells it was. This layer has 40 · 14 · 14 = 7840 switches: 62,720 bytes in PyTorch, 1960 bytes at two bits each. The values
-# that were pooled away took 40 · 28 · 28 · 4 = 125,440 bytes. SegNet's authors name this as the reason for keeping switches and not feature maps.
+# Two bits say which of four cells it was. This layer has 40 · 14 · 14 = 7840 switches: 62,720 bytes in PyTorch, 1960 bytes at two bits each. Keeping
+# the whole map from before pooling would take 40 · 28 · 28 · 4 = 125,440 bytes. SegNet's authors give this as the reason to keep switches and not feature maps.
 #
 # </details>
 
@@ -247,18 +252,19 @@ kernel = torch.tensor([[1, 2, 1], [2, 4, 2], [1, 2, 1]]).float() / 4
 segwidgets.conv_transpose(image, kernel, stride=2)
 
 # %% [markdown]
-# (This kernel is no accident: with stride 2 its stamps blend neighbours as bilinear interpolation does. A network may learn it, or something better.)
+# (This kernel is no accident: where two stamps overlap, their halves add up to the mean of two neighbours, so it interpolates linearly, on a grid of its own. A
+# network may learn it, or something better.)
 #
-# In a formula, along one direction: with input $x$, kernel $w$, stride $s$ and padding $p$,
+# In a formula, along one direction: with input $x$ of $H$ cells, kernel $w$ of $K$ cells, stride $s$, padding $p$ and output $y$,
 #
 # $$y_{\,i \cdot s \,-\, p \,+\, k} \mathrel{+}= x_i \, w_k \qquad \text{for every input } i \text{ and every kernel cell } k.$$
 #
-# The padding *removes* $p$ cells at each border: it is the padding of the convolution that this one runs backwards. The last stamp starts at $(H - 1)\,s$ and is
+# What falls off the sheet is dropped. The padding *removes* $p$ cells at each border: it is the padding of the convolution that this one runs backwards. The last stamp starts at $(H - 1)\,s$ and is
 # $K$ cells long, so the output has
 #
 # $$H_\text{out} = (H - 1)\,s - 2p + K + a$$
 #
-# cells. The **output padding** $a$ adds rows at one end. It is needed because a convolution with stride $s$ maps several input sizes to the same output
+# cells. The **output padding** $a$, with $0 \le a < s$, adds rows at one end. It is needed because a convolution with stride $s$ maps several input sizes to the same output
 # size; $a$ says to which of them to go back.
 #
 # ### Build it
@@ -306,25 +312,29 @@ torch.testing.assert_close(up.reshape(5, 5), expected)
 #
 # ### Overlap, and the checkerboard
 #
-# Look at the last panel of the widget above: *stamps per cell*. With kernel 3 and stride 2, some cells lie under one stamp, some under two, some under four.
-# Feed in a constant picture with a constant kernel, and the output is not constant:
+# Look at the last panel of the widget above: *stamps per cell*. With kernel 3 and stride 2, some cells lie under one stamp, some under two, some under four. That
+# kernel's weights were chosen to balance it. Others do not: feed in a constant picture with a constant kernel, and the output is not constant.
 
 # %%
 from course.ops.conv_transpose import conv_transpose
 
 flat = torch.ones(6, 6)
-show_pictures({
-    "input": flat,
-    "kernel 3, stride 2": conv_transpose(flat, torch.ones(3, 3), stride=2),
-    "kernel 4, stride 2": conv_transpose(flat, torch.ones(4, 4), stride=2),
-    "nearest, then 3 × 3": F.conv2d(unpooling.nearest(flat, 2)[None, None], torch.ones(1, 1, 3, 3), padding=1)[0, 0],
-})
+show_pictures(
+    {
+        "input": flat,
+        "kernel 3, stride 2": conv_transpose(flat, torch.ones(3, 3), stride=2),
+        "kernel 4, stride 2": conv_transpose(flat, torch.ones(4, 4), stride=2),
+        "nearest, then 3 × 3": F.conv2d(unpooling.nearest(flat, 2)[None, None], torch.ones(1, 1, 3, 3), padding=1)[0, 0],
+    }
+)
 
 # %% [markdown]
 # A network can learn to balance a checkerboard, but it has to, in every layer, and it shows when training is short. Two remedies:
 #
 # 1. **Make the kernel a multiple of the stride**, such as 4 with stride 2. Away from the border every cell then lies under equally many stamps.
 # 2. **Resize, then convolve.** Nearest neighbour (or bilinear) does the enlarging, an ordinary convolution does the learning. Nothing overlaps unevenly.
+#
+# One more trap: output padding larger than the padding leaves a *dead strip* at the end, cells that no stamp reaches.
 #
 # **Think.** Kernel 2, stride 2 has no overlap at all. Is it free of the checkerboard?
 #
@@ -349,7 +359,8 @@ examples = {f"picture {i}": training[i] for i in range(4)}
 show_pictures({name: picture for name, (picture, _) in examples.items()}, truth=[{name: mask for name, (_, mask) in examples.items()}])
 
 # %% [markdown]
-# The network goes down four times, from 64 × 64 to 4 × 4, and up four times:
+# The network goes down four times, from 64 × 64 to 4 × 4, and up four times. Behind every way up stands the same 3 × 3 convolution, so *nearest* here is
+# resize-then-convolve. The transposed convolution has kernel 3 and stride 2, the uneven kind; `lambda channels: TransposedConv(channels, kernel_size=4)` is the other.
 
 # %%
 from course.models.encoder_decoder import BedOfNails, EncoderDecoder, MaxUnpool, Nearest, TransposedConv, parameter_count
@@ -392,7 +403,9 @@ with torch.no_grad():
 widths = [1, 2, 3, 4, 6, 8, 12]
 show_curves(
     {name: [boundary_error(p, masks, width) for width in widths] for name, p in predictions.items()},
-    x=widths, xlabel="distance from the true boundary, pixels", ylabel="share of wrong pixels",
+    x=widths,
+    xlabel="distance from the true boundary, pixels",
+    ylabel="share of wrong pixels",
 )
 
 # %%
@@ -414,13 +427,12 @@ show_pictures(rows, truth=[masks[i] for i in chosen])
 #
 # - **Max unpooling wins, clearly and at the edges.** Trained ten times with other seeds and pictures, it had a mean IoU of 0.78 to 0.82; the others
 #   had 0.72 to 0.76. The switches carry positions past the bottleneck, and a silhouette is all about positions.
-# - **It pays for it.** Look into the shapes: its masks have holes and specks, some ten pieces where the truth has four. What the switches do not name
-#   stays 0 until a convolution fills it.
+# - **It pays for it.** Its masks have specks and holes: what the switches do not name stays 0 until a convolution fills it.
 # - **Bed of nails can leave its nails in the mask**, a regular grid of dots. One training in five did; look whether this one is among them.
-# - **The other three are a draw.** Their order changes with the seed. They round the corners and let neighbouring shapes run together. A learned way up
-#   with half as many parameters again is no better than copying, here.
-# - It does *not* say that switches are always best. They know where the maxima were and nothing else. In lesson 02 the **skip connections** brought whole
-#   feature maps across, at sixteen times the memory or more. Most networks today do that, and go up by resizing or transposed convolution.
+# - **The other three are a draw.** Their order changes with the seed. They round the corners and close the rings. A learned way up with half as many
+#   parameters again is no better than copying, here; with kernel 4 neither.
+# - It does *not* say that switches are always best. They know where the maxima were and nothing else. **Skip connections** (lesson 02) bring whole feature
+#   maps across, at 64 times the memory of two-bit switches. Most networks today do that, and go up by resizing or transposed convolution.
 #
 # **Think.** Bed of nails and max unpooling fill exactly as many cells. Why does one of them do so much better?
 #
@@ -456,7 +468,7 @@ show_pictures(rows, truth=[masks[i] for i in chosen])
 #
 # </details>
 #
-# **2.** Which of the four ways up need something from the way down?
+# **2.** Nearest, bed of nails, max unpooling, bilinear, transposed convolution: which needs something from the way down?
 #
 # <details><summary>Answer</summary>
 #
@@ -476,11 +488,11 @@ show_pictures(rows, truth=[masks[i] for i in chosen])
 #
 # <details><summary>Answer</summary>
 #
-# Yes: 5 is not a multiple of 3. Along one direction the cells lie under 2, 2, 1, 2, 2, 1, … stamps.
+# Yes: 5 is not a multiple of 3. Along one direction, away from the border, the cells lie under 2, 2, 1, 2, 2, 1, … stamps.
 #
 # </details>
 #
-# **5.** You pool, then apply the transpose of the same convolution's matrix. Is the picture back?
+# **5.** You convolve with stride 2, then apply the transpose of that convolution's matrix. Is the picture back?
 #
 # <details><summary>Answer</summary>
 #
@@ -491,11 +503,21 @@ show_pictures(rows, truth=[masks[i] for i in chosen])
 # %% [markdown]
 # ## Exercises
 #
-# Open [the exercise notebook](03_unpooling_exercises.ipynb) beside this one. You will write `max_unpool`, `bed_of_nails`, `conv_transpose` as stamps and the
-# output-size formula, and then choose decoders that neither miss the size nor leave a checkerboard. `check(your_function)` answers at once and shows
+# Open [the exercise notebook](03_unpooling_exercises.ipynb) beside this one. You will write `bed_of_nails`, `max_unpool`, the output-size formula and
+# `conv_transpose` as stamps, now for any scale, stride and padding, and then choose decoders that neither miss the size nor leave a checkerboard. `check(your_function)` answers at once and shows
 # the first case that differs.
 #
-# To *watch* where your function goes wrong, hand it to the widget: `segwidgets.unpool(x, 2, mode="bed_of_nails", fn=my_bed_of_nails)`.
+# To *watch* a function of your own, hand it to the widget. It runs beside the course's, and what differs is marked. Here is one with a mistake:
+
+
+# %%
+def wrong_corner(x):
+    output = x.new_zeros(*x.shape[:-2], 2 * x.shape[-2], 2 * x.shape[-1])
+    output[..., 1::2, ::2] = x
+    return output
+
+
+segwidgets.unpool(small, 2, mode="bed_of_nails", fn=wrong_corner)
 
 # %% [markdown]
 # ## References
@@ -503,7 +525,7 @@ show_pictures(rows, truth=[masks[i] for i in chosen])
 # - M. Zeiler, G. Taylor, R. Fergus, *Adaptive Deconvolutional Networks for Mid and High Level Feature Learning*, ICCV 2011: where switches come from.
 # - J. Long, E. Shelhamer, T. Darrell, *Fully Convolutional Networks for Semantic Segmentation*, 2015, [arXiv:1411.4038](https://arxiv.org/abs/1411.4038), section 3.3.
 # - H. Noh, S. Hong, B. Han, *Learning Deconvolution Network for Semantic Segmentation*, 2015, [arXiv:1505.04366](https://arxiv.org/abs/1505.04366).
-# - V. Badrinarayanan, A. Kendall, R. Cipolla, *SegNet*, 2015, [arXiv:1511.00561](https://arxiv.org/abs/1511.00561): max unpooling against learned ways up, measured.
+# - V. Badrinarayanan, A. Kendall, R. Cipolla, *SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image Segmentation*, 2015, [arXiv:1511.00561](https://arxiv.org/abs/1511.00561): max unpooling against learned ways up, measured.
 # - V. Dumoulin, F. Visin, *A guide to convolution arithmetic for deep learning*, 2016, [arXiv:1603.07285](https://arxiv.org/abs/1603.07285), chapter 4.
 # - A. Odena, V. Dumoulin, C. Olah, *Deconvolution and Checkerboard Artifacts*, Distill 2016, [doi:10.23915/distill.00003](https://doi.org/10.23915/distill.00003).
 # - P. Kohli, L. Ladický, P. Torr, *Robust Higher Order Potentials for Enforcing Label Consistency*, IJCV 2009: the error in a band around the boundary.

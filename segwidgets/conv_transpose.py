@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from course.ops.conv_transpose import conv_transpose as operation
 from course.ops.conv_transpose import conv_transpose_steps, overlap_count
-from segwidgets.from_steps import students_output, trace_steps, verdict, with_students, with_zeros
+from segwidgets.from_steps import trace_steps, with_zeros
 from segwidgets.inputs import as_tensor, check_keywords, plane
 from segwidgets.maps import Maps
 from segwidgets.panels import Arrow, Grid
 from segwidgets.player import Player
+from segwidgets.students import beside
 from segwidgets.trace import Trace, TraceStep
 
 
@@ -50,25 +53,24 @@ def conv_transpose(
     arrows = [Arrow("×", line=False), Arrow(f"stamp, stride {_text(stride)}")]
     steps = trace_steps(conv_transpose_steps(*arguments), {"input": "input", "weight": "kernel", "output": "output"})
     steps = with_zeros(steps, "output", result.shape, "No stamp reaches the other cells: they stay [0|write].")
-    last = "All stamps are on the sheet; where they overlap, they added up."
+    last = TraceStep("All stamps are on the sheet; where they overlap, they added up.")
     if fn is not None:
-        theirs = students_output(fn, result, *arguments)
+        names = ("x", "weight", "bias", "stride", "padding", "output_padding")
+        theirs, steps, last = beside(fn, dict(zip(names, arguments, strict=True)), result, steps, "output")
         panels.append(maps.grid("yours", theirs, str(list(result.shape)), empty=True))
         arrows.append(None)
-        steps = with_students(steps, "output", "yours", result, theirs)
-        last = verdict(result, theirs)
     counts = overlap_count(tuple(values.shape), tuple(kernel.shape), stride, padding, output_padding)
     if not _divides(kernel.shape, stride):
         panels.append(_overlap_panel(counts))
         arrows.append(None)
         steps = _counting(steps)
-        last += " " + _checkerboard(counts, kernel.shape, stride)
+        last = replace(last, caption=f"{last.caption} {_checkerboard(counts, kernel.shape, stride)}")
     if maps.picture:
         panels.insert(0, maps.picture)
         arrows.insert(0, Arrow("network"))
     first = "Each input value multiplies the whole kernel. The product is a stamp, added to the output."
     title = f"transposed convolution, kernel {kernel.shape[0]}×{kernel.shape[1]}, stride {_text(stride)}, padding {_text(padding)}"
-    return Player(Trace(title, panels=panels, arrows=arrows, steps=[TraceStep(first), *steps, TraceStep(last)]))
+    return Player(Trace(title, panels=panels, arrows=arrows, steps=[TraceStep(first), *steps, last]))
 
 
 def _kernel(weight, channel: int) -> Tensor:
@@ -112,7 +114,10 @@ def _checkerboard(counts: Tensor, kernel, stride) -> str:
     inside = sorted(set(counts.flatten().tolist()))
     covered = f"{', '.join(map(str, inside[:-1]))} or {inside[-1]}" if len(inside) > 1 else str(inside[0])
     size = kernel[0] if kernel[0] == kernel[1] else f"{kernel[0]}×{kernel[1]}"
-    return f"Kernel {size} is no multiple of stride {_text(stride)}: cells lie under {covered} stamps, a checkerboard."
+    return (
+        f"Kernel {size} is no multiple of stride {_text(stride)}: cells lie under {covered} stamps. "
+        "Unless the weights balance that, a checkerboard shows."
+    )
 
 
 def _text(value) -> str:

@@ -39,7 +39,9 @@ def plane(x, *, name: str = "x", channel: int = 0, batch: int = 0) -> tuple[Tens
     if not (isinstance(batch, int) and 0 <= batch < images):
         raise ValueError(f"batch is {batch!r}, and {name} holds the images 0 to {images - 1}")
     if shape[-1] * shape[-2] > MOST_CELLS:
-        raise ValueError(f"{name} has {shape[-2]}×{shape[-1]} cells; a widget shows 64×64 = {MOST_CELLS} at most: pass a crop")
+        raise ValueError(
+            f"{name} has {shape[-2]}×{shape[-1]} cells; a widget shows 64×64 = {MOST_CELLS} at most: pass a crop, {name}[..., :64, :64]"
+        )
     tensor = tensor[batch] if tensor.ndim == 4 else tensor
     return (tensor[channel] if tensor.ndim == 3 else tensor), str(shape)
 
@@ -49,10 +51,23 @@ def as_tensor(x, *, name: str) -> Tensor:
     try:
         tensor = x.detach() if isinstance(x, Tensor) else torch.as_tensor(np.array(x))
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} is {type(x).__name__}; a widget takes a tensor, an array or a nested list of numbers") from None
+        raise TypeError(f"{name} {_what(x)}; a widget takes a tensor, an array or a nested list of numbers") from None
     if tensor.dtype == torch.bool or tensor.is_complex():
         raise TypeError(f"{name} holds {str(tensor.dtype).removeprefix('torch.')} values; a widget takes real numbers")
     return tensor.to("cpu", torch.float32)
+
+
+def _what(x) -> str:
+    """What is wrong with something that became no tensor."""
+    if isinstance(x, (list, tuple)) and x and all(isinstance(row, (list, tuple)) for row in x):
+        lengths = [len(row) for row in x]
+        if len(set(lengths)) > 1:
+            return f"has rows of {', '.join(map(str, lengths[:-1]))} and {lengths[-1]} entries"
+        if any(isinstance(entry, str) for row in x for entry in row):
+            return "holds text"
+    if isinstance(x, (list, tuple)) and any(isinstance(entry, str) for entry in x):
+        return "holds text"
+    return f"is {type(x).__name__}"
 
 
 def pixels(image, *, name: str = "image") -> np.ndarray:
@@ -66,7 +81,8 @@ def pixels(image, *, name: str = "image") -> np.ndarray:
     if len(shape) == 4 and shape[0] == 1:
         image = image[0]
     if len(image.shape) != 3 or image.shape[0] != 3 or 0 in shape:
-        raise ValueError(f"{name} has the shape {shape}; a picture is [3, H, W], RGB")
+        hint = ": call .permute(2, 0, 1)" if len(shape) == 3 and shape[2] == 3 else ""
+        raise ValueError(f"{name} has the shape {shape}; a picture is [3, H, W], RGB{hint}")
     if shape[-1] * shape[-2] > MOST_PIXELS:
         raise ValueError(f"{name} has {shape[-1] * shape[-2] / 1e6:.0f} megapixels; a widget takes 20 at most: make it smaller")
     tensor = as_tensor(image, name=name)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from course.ops.pooling import avg_pool, avg_pool_steps, max_pool, max_pool_steps
-from segwidgets.from_steps import students_output, trace_steps, verdict, with_students, without_idle_switches
+from segwidgets.from_steps import trace_steps, without_idle_switches
 from segwidgets.inputs import check_keywords, plane
 from segwidgets.maps import Maps, map_title, shape_like, size_text
 from segwidgets.panels import Arrow
 from segwidgets.player import Player
+from segwidgets.students import beside
 from segwidgets.trace import Trace, TraceStep
 
 OPERATIONS = {"max": (max_pool, max_pool_steps), "average": (avg_pool, avg_pool_steps)}
 
 
-def pool(
-    x, kernel_size=2, stride=None, padding=0, *, mode="max", channel=0, batch=0, image=None, field=None, fn=None, **unknown
-) -> Player:
+def pool(x, kernel_size=2, stride=None, padding=0, *, mode="max", channel=0, batch=0, image=None, field=None, fn=None, **unknown) -> Player:
     """Pooling, played a window at a time.
 
     Args:
@@ -46,27 +45,28 @@ def pool(
     keep = {"input": "input"} if mode == "max" else {}
     steps = trace_steps(operation_steps(values, kernel_size, stride, padding), {"input": "input", "output": "pooled"}, keep=keep)
     steps = without_idle_switches(steps, "pooled") if maps.paint != "numbers" else steps
-    last = _last_sentence(mode, values.numel(), pooled.numel())
+    last = TraceStep(_last_sentence(mode, values.numel(), pooled.numel(), maps.paint))
     if fn is not None:
-        theirs = students_output(fn, pooled, values, kernel_size, stride, padding)
+        passed = {"x": values, "kernel_size": kernel_size, "stride": stride, "padding": padding}
+        theirs, steps, last = beside(fn, passed, pooled, steps, "pooled")
         panels.append(maps.grid("yours", theirs, small, empty=True))
         arrows.append(None)
-        steps = with_students(steps, "pooled", "yours", pooled, theirs)
-        last = verdict(pooled, theirs)
     if maps.picture:
         panels.insert(0, maps.picture)
         arrows.insert(0, Arrow("network"))
     first = _first_sentence(mode, kernel_size)
     title = f"{mode} pooling, window {size_text(kernel_size)}, stride {size_text(kernel_size if stride is None else stride)}"
-    return Player(Trace(title, panels=panels, arrows=arrows, steps=[TraceStep(first), *steps, TraceStep(last)]))
+    return Player(Trace(title, panels=panels, arrows=arrows, steps=[TraceStep(first), *steps, last]))
 
 
 def _first_sentence(mode: str, kernel_size) -> str:
     what = "its largest value" if mode == "max" else "the mean of its values"
-    return f"A window of {size_text(kernel_size)} cells moves over the input. Of each window only {what} goes on."
+    return f"A window of {size_text(kernel_size)} cells moves over the map. Of each window only {what} goes on."
 
 
-def _last_sentence(mode: str, before: int, after: int) -> str:
-    if mode == "max":
+def _last_sentence(mode: str, before: int, after: int, paint: str) -> str:
+    if mode == "max" and paint == "numbers":
         return f"{before} numbers became {after}. The lit cells are the switches: where each maximum came from."
+    if mode == "max":
+        return f"{before} numbers became {after}. A dot is a switch: where a maximum came from. Windows that are all 0 show none."
     return f"{before} numbers became {after}. Where in its window a value stood is gone."

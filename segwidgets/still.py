@@ -30,7 +30,7 @@ from segwidgets.trace import Trace
 MAX_STILL_BYTES = 300_000
 MOST_FRAMES = 14
 WIDTH = 860  # logical pixels, about a notebook's column
-ARROW = 76  # logical pixels between two panels
+ARROW = 86  # logical pixels between two panels
 CLEAR = 255  # the palette's transparent entry
 LARGEST_UNIT = 40
 OUTLINE = 0.17  # at most this part of a cell's side, as in roles.py: a thicker one would cover the cell of a heat map
@@ -58,9 +58,11 @@ def save(trace: Trace, path) -> None:
     """Write `trace` to `path` by its suffix. The file appears whole or not at all.
 
     Raises:
-        ValueError: the suffix is none of .html, .png, .gif.
+        ValueError: the suffix is none of .html, .png, .gif, or the folder isn't there.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {str(path.parent)!r} to save {path.name!r} in")
     if path.suffix == ".html":
         content = page(trace).encode()
     elif path.suffix == ".png":
@@ -125,16 +127,14 @@ def _animate(images: list[Image.Image], kind: str, digest: str) -> bytes:
         options = {"blend": [0] + [1] * len(changed), "default_image": False, "pnginfo": about}
     else:
         options = {"disposal": 1, "optimize": False, "comment": f"trace {digest}"}
-    frames[0].save(
-        file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, transparency=CLEAR, **options
-    )
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], duration=durations, loop=0, transparency=CLEAR, **options)
     return file.getvalue()
 
 
 def _palette(images: list[Image.Image]) -> Image.Image:
     """The roles' own colours, unchanged, and what the frames need besides (text edges, heat maps, photographs)."""
     fixed = [_tint(name, part) for name in ROLES for part in (1, 0.75, 0.14, 0.12)]
-    fixed += [ImageColor.getrgb(colour) for colour in (INK, SOFT, LINE, CELL, PAPER)]
+    fixed += [ImageColor.getrgb(colour) for colour in (*(role.ink for role in ROLES.values()), INK, SOFT, LINE, CELL, PAPER)]
     height = images[0].height // 2
     sheet = Image.new("RGB", (images[0].width // 2, height * 3))
     for i, image in enumerate((images[0], images[len(images) // 2], images[-1])):
@@ -160,7 +160,7 @@ class _Sheet:
         self.unit = min(LARGEST_UNIT, (WIDTH - 40 - gaps) / units) * scale
         # No wider than the panels or a line of text need: a card half empty would only cost bytes.
         self.width = round(min(WIDTH * scale, max(units * self.unit + (gaps + 60) * scale, 620 * scale)))
-        self.top = 58 * scale
+        self.top = 66 * scale
         self.tall = max(height for _, height in sizes) * self.unit
         self.image = Image.new("RGB", (self.width, round(self.top + self.tall + 92 * scale)), PAPER)
         self.draw = ImageDraw.Draw(self.image)
@@ -179,8 +179,8 @@ def _draw(trace: Trace, step: int, scale: float) -> Image.Image:
             x += ARROW * scale
         width, height = (side * sheet.unit for side in _size(panel))
         y = sheet.top + (sheet.tall - height) / 2
-        sheet.text((x, y - 33 * scale), panel.title, 13 * scale, bold=True, anchor="lm")
-        sheet.text((x, y - 15 * scale), panel.note, 12 * scale, SOFT, anchor="lm")
+        sheet.text((x, y - 41 * scale), panel.title, 13 * scale, bold=True, anchor="lm")
+        sheet.text((x, y - 23 * scale), panel.note, 12 * scale, SOFT, anchor="lm")
         _draw_panel(sheet, trace, panel, step, (x, y, width, height))
         x += width
     _draw_caption(sheet, trace, step)
@@ -222,6 +222,10 @@ def _draw_numbers(sheet: _Sheet, trace: Trace, panel: Grid, step: int, frame) ->
     fresh = trace.steps[step].writes.get(panel.id, {})
     letters = max(2.2, *(len(number(v)) for v in trace.values_at(panel.id, len(trace.steps) - 1).flat if not np.isnan(v)), 0)
     size = min(0.42 * sheet.unit, 0.92 * cell / (letters * 0.66))
+    for i in range(panel.columns):  # rows and columns are counted from 0, as in the sentences
+        sheet.text((x + (i + 0.5) * cell, y - 6 * sheet.scale), str(i), 9 * sheet.scale, SOFT)
+    for i in range(panel.rows):
+        sheet.text((x - 7 * sheet.scale, y + (i + 0.5) * cell), str(i), 9 * sheet.scale, SOFT)
     for (row, column), value in np.ndenumerate(values):
         box = [x + column * cell, y + row * cell, x + (column + 1) * cell, y + (row + 1) * cell]
         written = panel.empty and not np.isnan(value)
@@ -299,8 +303,8 @@ def _draw_arrow(sheet: _Sheet, x: float, arrow: Arrow | None) -> None:
     if not arrow.line:
         sheet.text((x + ARROW / 2 * sheet.scale, middle), text, 20 * sheet.scale, SOFT)
         return
-    left, right = x + 8 * sheet.scale, x + (ARROW - 8) * sheet.scale
-    lines = _wrapped([(text, "")], right - left + 12 * sheet.scale, 11 * sheet.scale)
+    left, right = x + 6 * sheet.scale, x + (ARROW - 20) * sheet.scale  # the next panel's row numbers need the rest
+    lines = _wrapped([(text, "")], right - left + 4 * sheet.scale, 11 * sheet.scale)
     for i, line in enumerate(lines):
         y = middle - (len(lines) - i) * 14 * sheet.scale
         sheet.text(((left + right) / 2, y), "".join(word for word, _ in line).strip(), 11 * sheet.scale, SOFT)

@@ -47,6 +47,11 @@ class TraceStep:
     arithmetic: str = ""
     terms: Mapping[str, Mapping[Cell, str]] = field(default_factory=dict)
 
+    def __post_init__(self):
+        # Copies as plain numbers: a caller's tensor that goes on changing must not change what was written.
+        writes = {panel: {tuple(cell): float(value) for cell, value in cells.items()} for panel, cells in self.writes.items()}
+        object.__setattr__(self, "writes", writes)
+
     @property
     def spans(self) -> list[tuple[str, str]]:
         """The caption as (text, role) pairs; the role is "" for plain text."""
@@ -76,9 +81,7 @@ class Trace:
         ValueError: a step names a panel, role or cell that isn't there; a value isn't finite; or the trace is over 1 MB.
     """
 
-    def __init__(
-        self, title: str, *, panels: Sequence[Panel], steps: Sequence[TraceStep], arrows: Sequence[Arrow | None] = ()
-    ):
+    def __init__(self, title: str, *, panels: Sequence[Panel], steps: Sequence[TraceStep], arrows: Sequence[Arrow | None] = ()):
         self.title = title
         self.panels = tuple(panels)
         self.steps = tuple(steps)
@@ -144,7 +147,11 @@ class Trace:
         return [cell for step in self.steps[: index + 1] for cell in step.keep.get(panel_id, ())]
 
     def panel(self, panel_id: str) -> Panel:
-        return next(panel for panel in self.panels if panel.id == panel_id)
+        """The panel of that name; a KeyError says which there are."""
+        for panel in self.panels:
+            if panel.id == panel_id:
+                return panel
+        raise KeyError(f"there is no panel {panel_id!r}; there are {[panel.id for panel in self.panels]}")
 
     def save(self, path) -> None:
         """Write the animation to `path`: `.html` (self-contained, plays offline), `.png` (animated) or `.gif`."""
@@ -178,8 +185,7 @@ class Trace:
             for cell in [*marked, *step.writes.get(panel.id, {}), *step.keep.get(panel.id, ())]:
                 if len(cell) != 2 or not (0 <= cell[0] < panel.rows and 0 <= cell[1] < panel.columns):
                     raise ValueError(
-                        f"step {number} touches cell {tuple(cell)} of {panel.id!r}, which has {panel.rows} rows and "
-                        f"{panel.columns} columns"
+                        f"step {number} touches cell {tuple(cell)} of {panel.id!r}, which has {panel.rows} rows and {panel.columns} columns"
                     )
             values = list(step.writes.get(panel.id, {}).values())
             if values and not np.isfinite(values).all():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from course.ops import arguments
@@ -9,11 +11,12 @@ from course.ops.interpolation import interpolate_bilinear, interpolate_bilinear_
 from course.ops.pooling import max_pool, max_pool_steps
 from course.ops.step import number
 from course.ops.unpooling import bed_of_nails, bed_of_nails_steps, max_unpool, max_unpool_steps, nearest, nearest_steps
-from segwidgets.from_steps import merged, students_output, trace_steps, verdict, with_students, with_zeros, without_idle_switches
+from segwidgets.from_steps import merged, trace_steps, with_zeros, without_idle_switches
 from segwidgets.inputs import check_keywords, plane
 from segwidgets.maps import Maps, map_title, shape_like, size_text
 from segwidgets.panels import Arrow
 from segwidgets.player import Player
+from segwidgets.students import beside
 from segwidgets.trace import Cell, Trace, TraceStep
 
 MODES = ("nearest", "bed_of_nails", "bilinear", "max")
@@ -73,7 +76,7 @@ def unpool(
             raise ValueError("max unpooling needs switches: pass switches_from=, the map whose maxima say where values go")
         return _max_unpool(x, switches_from, (kernel_size, stride, padding), channel, batch, image, field, fn)
     if x is None:
-        raise ValueError(f"unpool(mode={mode!r}) needs x, the small map")
+        raise ValueError("unpool needs x, the small map; or, for max unpooling, switches_from, the map that is pooled")
     if switches_from is not None:
         raise ValueError(f"switches_from belongs to max unpooling; mode={mode!r} has no switches")
     if stride is not None or padding != 0:
@@ -88,11 +91,12 @@ def _scale_up(mode: str, small: tuple[Tensor, str], scale, image, field, fn) -> 
         rows, columns = arguments.pair(scale, "scale", 1)
         size = (values.shape[0] * rows, values.shape[1] * columns)
         result, steps = interpolate_bilinear(values, size), interpolate_bilinear_steps(values, size)
-        passed = (values, size)
+        passed = {"x": values, "size": size}
     else:
         operation, operation_steps = {"nearest": (nearest, nearest_steps), "bed_of_nails": (bed_of_nails, bed_of_nails_steps)}[mode]
         result, steps = operation(values, scale), operation_steps(values, scale)
-        passed = (values, scale)
+        passed = {"x": values, "scale": scale}
+    shown = trace_steps(steps, {"input": "input", "output": "output"})
     words = mode.replace("_", " ")
     maps = Maps(values, result, image=image, field=field)
     panels = [maps.grid("input", values, shape), maps.grid("output", result, shape_like(result, shape), empty=True)]
@@ -100,11 +104,17 @@ def _scale_up(mode: str, small: tuple[Tensor, str], scale, image, field, fn) -> 
         f"{words}, {number(scale) if isinstance(scale, int) else scale} times",
         panels,
         [Arrow(words)],
-        [TraceStep(FIRST[mode]), *trace_steps(steps, {"input": "input", "output": "output"})],
+        [TraceStep(FIRST[mode]), *(_nail_only(step) if mode == "bed_of_nails" else step for step in shown)],
         LAST[mode],
         maps,
         (fn, result, passed),
     )
+
+
+def _nail_only(step: TraceStep) -> TraceStep:
+    """The same step with only the nail outlined, not the zeros around it."""
+    nail = next(iter(step.writes["output"]))
+    return replace(step, marks={**step.marks, "output": {"write": [nail]}})
 
 
 def _max_unpool(x, switches_from, window, channel, batch, image, field, fn) -> Player:
@@ -140,6 +150,7 @@ def _max_unpool(x, switches_from, window, channel, batch, image, field, fn) -> P
     landed = [divmod(switch, before.shape[1]) for switch in indices.flatten().tolist()]
     steps = _linked(down, up, landed, whole, x is not None)
     steps = without_idle_switches(steps, "output") if whole else steps
+    names = ("kernel_size", "stride", "padding")
     steps = with_zeros(steps, "output", output_size, "No window reaches the other cells: they stay [0|write].")
     return _played(
         f"max pooling and max unpooling, window {size_text(window[0])}",
@@ -148,7 +159,7 @@ def _max_unpool(x, switches_from, window, channel, batch, image, field, fn) -> P
         steps,
         "Values stand where the maxima were, the rest is 0. Compare the lit cells on both sides.",
         maps,
-        (fn, result, (values, indices, *window, output_size)),
+        (fn, result, {"x": values, "indices": indices, **dict(zip(names, window, strict=True)), "output_size": output_size}),
     )
 
 
@@ -157,29 +168,29 @@ def _linked(down: list[TraceStep], up: list[TraceStep], landed: list[Cell], whol
     the switch stay lit."""
     pairs = []
     for d, u, cell in zip(down, up, landed, strict=True):
-        window = TraceStep("", marks={"input": d.marks["input"], "pooled": {"read": d.marks["pooled"]["write"]}}, keep=d.keep)
-        value = TraceStep("", marks={"output": {"write": [cell]}}, keep={"output": [cell]})
+        window = TraceStep(d.caption, marks={"input": d.marks["input"], "pooled": {"read": d.marks["pooled"]["write"]}}, keep=d.keep)
+        value = TraceStep(u.caption, marks={"output": {"write": [cell]}}, keep={"output": [cell]})
         pairs.append(merged(u, window, value, caption=u.caption, arithmetic=u.arithmetic))
     if whole:  # the pooled map is there from the start
         return [TraceStep("Max pooling kept one value in each window and noted its place. Unpooling follows the notes back."), *pairs]
     start = TraceStep("On the way down, each window keeps its largest value and notes where it was: the switch.")
-    turn = "The network has changed the values; the switches are still those of the pooling." if network else (
-        "Now the way up. The switches know where each value came from."
+    turn = (
+        "The network has changed the values; the switches are still those of the pooling."
+        if network
+        else ("Now the way up. The switches know where each value came from.")
     )
     return [start, *down, TraceStep(turn), *pairs]
 
 
 def _played(title, panels, arrows, steps, last, maps, student) -> Player:
     """Adds what every way up may have: the photograph on the left, the student's own output on the right."""
-    fn, result, arguments = student
+    fn, result, passed = student
+    last = TraceStep(last)
     if fn is not None:
-        theirs = students_output(fn, result, *arguments)
+        theirs, steps, last = beside(fn, passed, result, steps, "output")
         panels.append(maps.grid("yours", theirs, panels[-1].note, empty=True))
         arrows.append(None)
-        steps = with_students(steps, "output", "yours", result, theirs)
-        last = verdict(result, theirs)
     if maps.picture:
         panels.insert(0, maps.picture)
         arrows.insert(0, Arrow("network"))
-    return Player(Trace(title, panels=panels, arrows=arrows, steps=[*steps, TraceStep(last)]))
-
+    return Player(Trace(title, panels=panels, arrows=arrows, steps=[*steps, last]))

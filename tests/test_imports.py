@@ -1,6 +1,6 @@
 """Imports run one way, without cycles, and importing has no effects.
 
-    torch ← course.ops ← course.*        course.ops ← segwidgets        both ← lessons, tests
+torch ← course.ops ← course.*        course.ops ← segwidgets        both ← lessons, tests
 """
 
 import ast

@@ -35,6 +35,17 @@ def notebook_of(row: dict[str, str]) -> Path:
     return ROOT / link[2]
 
 
+def missing_rows(rows: list[dict[str, str]], notebooks: list[Path]) -> list[str]:
+    """One sentence for each built lesson without a row, with the row to add."""
+    there = [notebook_of(row) for row in rows]
+    links = [path.relative_to(ROOT).as_posix() for path in notebooks if path not in there]
+    return [
+        f"{link} has no row in README.md's lesson table: "
+        f"add | [{Path(link).name[:2]} Title]({link}) | `course.…` | `segwidgets.…` | `exercise` |"
+        for link in links
+    ]
+
+
 def is_there(dotted: str) -> bool:
     """Whether a dotted name is a module, or something in one."""
     try:
@@ -51,7 +62,20 @@ def test_is_there_can_say_no():
 
 
 def test_every_built_lesson_has_its_row_and_every_row_its_lesson():
-    assert [notebook_of(row) for row in table()] == lessons.notebooks(ROOT / "lessons")
+    built = lessons.notebooks(ROOT / "lessons")
+    missing = missing_rows(table(), built)
+    assert not missing, "\n".join(missing)
+    assert [notebook_of(row) for row in table()] == built
+
+
+def test_a_missing_row_is_told_with_what_to_add(monkeypatch):
+    built = lessons.notebooks(ROOT / "lessons")
+    monkeypatch.setattr(lessons, "notebooks", lambda folder: [*built, ROOT / "lessons" / "90_try.ipynb"])
+    with pytest.raises(AssertionError) as failure:
+        test_every_built_lesson_has_its_row_and_every_row_its_lesson()
+    told = "lessons/90_try.ipynb has no row in README.md's lesson table: "
+    row = "| [90 Title](lessons/90_try.ipynb) | `course.…` | `segwidgets.…` | `exercise` |"
+    assert str(failure.value).splitlines()[0] == f"{told}add {row}"
 
 
 @pytest.mark.parametrize("row", table(), ids=lambda row: row["Lesson"][1:3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -118,18 +119,20 @@ def expected_arrays(exercise: Exercise, case: Case) -> dict[str, torch.Tensor]:
 def named_mistake(exercise: Exercise, cases: Sequence[Case], outcomes: Sequence[Outcome], later: Iterable[Outcome] = ()) -> Mistake | None:
     """The common mistake that comes to the same outcomes; None when none does.
 
-    Only results are compared. Two functions that raise the same error need not have made the same mistake.
+    An error counts only where the mistake tells what the error says: two functions that raise the same one need not have made the same
+    mistake.
 
     Args:
         cases: The exercise's cases.
         outcomes: What the first of them came to, up to the first that is wrong.
         later: What the others came to. It is asked for only when several mistakes do the same so far: the likest of them is named.
     """
-    if outcomes[-1].kind not in ("returned", "modified"):
+    if outcomes[-1].kind not in ("returned", "modified", "raised"):
         return None
 
     def likeness(mistake: Mistake, outcomes: Iterable[Outcome], start: int = 0) -> int:
-        return sum(_same(run(mistake.function, case), one, exercise.tolerance) for case, one in zip(cases[start:], outcomes, strict=False))
+        pairs = zip(cases[start:], outcomes, strict=False)
+        return sum(_same(mistake, run(mistake.function, case), one, exercise.tolerance) for case, one in pairs)
 
     count = len(outcomes)
     possible = [mistake for mistake in exercise.common_mistakes if likeness(mistake, outcomes) == count]
@@ -147,7 +150,9 @@ def _quietly(function: Callable, cases: Sequence[Case], device: str) -> Iterator
         yield outcome
 
 
-def _same(one: Outcome, other: Outcome, tolerance: float) -> bool:
+def _same(mistake: Mistake, one: Outcome, other: Outcome, tolerance: float) -> bool:
+    if one.kind == other.kind == "raised":
+        return bool(mistake.error) and all(re.search(mistake.error, outcome.sentence) for outcome in (one, other))
     return one.kind == other.kind and bool(one.arrays) and compare(one.arrays, other.arrays, tolerance) is None
 
 

@@ -38,8 +38,10 @@ def compare(expected: Mapping[str, torch.Tensor], got: Mapping[str, torch.Tensor
 def _compare_part(part: str, expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> Difference | None:
     if expected.shape != got.shape:
         return Difference(f"The shape is {shape_of(got)}; expected {shape_of(expected)}.", part)
+    if expected.ndim == 0 and _kind(expected) != _kind(got):
+        return Difference(_other_kind(expected, got, tolerance), part)
     if _kind(expected) != _kind(got) or (expected.ndim > 0 and _precision(got) > _precision(expected)):
-        return Difference(f"The values are {dtype_of(got)}; expected {dtype_of(expected)}.", part)
+        return Difference(_other_dtype(expected, got), part)
     wrong = ~_agree(expected, got, tolerance)
     count = int(wrong.sum())
     if count == 0:
@@ -50,6 +52,29 @@ def _compare_part(part: str, expected: torch.Tensor, got: torch.Tensor, toleranc
         return Difference(f"The value differs: {values}.", part, index, wrong)
     verb = "differs" if count == 1 else "differ"
     return Difference(f"{count} of {wrong.numel()} values {verb}, the first at {list(index)}: {values}.", part, index, wrong)
+
+
+def _other_kind(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> str:
+    """One number of another type, in Python's words: a student who returned 10.0 has never heard of float64."""
+    article = {"float": "a float", "int": "an int", "bool": "a bool"}
+    kinds = _kind(expected), _kind(got)
+    sentence = f"It returned {article[kinds[1]]}, {_literal(got)}; expected {article[kinds[0]]}, {_literal(expected)}"
+    sentence += ": use // for whole division." if kinds == ("int", "float") else "."
+    right = "bool" in kinds or _agree(expected.double(), got.double(), tolerance)
+    return sentence if right else f"{sentence} The value is wrong too."
+
+
+def _other_dtype(expected: torch.Tensor, got: torch.Tensor) -> str:
+    sentence = f"The dtype is {dtype_of(got)}; expected {dtype_of(expected)}"
+    if got.numel() == 0 and got.is_floating_point():
+        return f"{sentence}: an empty tensor is a float one unless you say torch.tensor(rows, dtype={expected.dtype})."
+    return f"{sentence}."
+
+
+def _literal(tensor: torch.Tensor) -> str:
+    """A number as Python writes it, a float with its point; 9 digits tell float32 numbers apart."""
+    value = tensor.item()
+    return repr(float(f"{value:.9g}")) if type(value) is float else repr(value)
 
 
 def _agree(expected: torch.Tensor, got: torch.Tensor, tolerance: float) -> torch.Tensor:

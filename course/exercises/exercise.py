@@ -6,7 +6,7 @@ only a case's inputs go to the student's function. So inputs are plain: tensors,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -45,11 +45,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong version that students write, and the sentence that tells them what happened ("This is what happens when …")."""
+    """A wrong version that students write, and the sentence that tells them what happened ("This is what happens when …").
+
+    Attributes:
+        error: What the error says, as a regular expression, when the wrong version raises one on some cases. Without it, only answers
+            are compared: two functions that raise the same error need not have made the same mistake.
+    """
 
     name: str
     function: Callable
     message: str
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class Exercise:
         common_mistakes: Wrong versions, the more particular first: the first that gives the student's own answers is the one named.
         tolerance: A float is right when `|got − expected| ≤ tolerance · max(1, |expected|)`; whole numbers must be equal.
         docstring: What the starter says in place of the solution's docstring, where that would give the answer away.
+        watch: The call of `segwidgets` that plays the student's function step by step, shown below the check; empty when there is none.
+        in_words: For an input whose numbers are codes, a function from the input to lines of words; they are shown in place of the numbers.
     """
 
     prompt: str
@@ -76,6 +84,8 @@ class Exercise:
     common_mistakes: tuple[Mistake, ...] = field(repr=False)
     tolerance: float = 1e-5
     docstring: str = ""
+    watch: str = ""
+    in_words: Mapping[str, Callable[[Value], Sequence[str]]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:

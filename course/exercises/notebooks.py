@@ -38,6 +38,16 @@ Restart the kernel and run all cells from the top: what worked only because of a
 check is right, you have built the way up of a segmentation network yourself. If one is not, leave it: a cell that fails costs only itself.
 """.strip()
 
+_WATCH = """
+Watch it go wrong (or right), step by step:
+
+```python
+import segwidgets
+
+{call}
+```
+""".strip()
+
 _ANSWER = "*Your answer:*"
 
 
@@ -95,11 +105,14 @@ def _exercise_cells(place: int, exercise: Exercise, solved: bool) -> list[Notebo
 
     code = solution_code(exercise) if solved else starter(exercise)
     expected = f"\n\nThe expected answers come from {exercise.reference_name}."
-    return [
+    cells = [
         new_markdown_cell(f"## {place}. `{exercise.name}`\n\n{exercise.prompt}{expected}", id=_cell_id(exercise.name, "prompt")),
         new_code_cell(code, id=_cell_id(exercise.name, "code")),
         new_code_cell(f"check({exercise.name})", id=_cell_id(exercise.name, "check")),
     ]
+    if exercise.watch:  # as text: a cell would fail for as long as the function is not written
+        cells.append(new_markdown_cell(_WATCH.format(call=exercise.watch), id=_cell_id(exercise.name, "watch")))
+    return cells
 
 
 def _question_cells(place: int, question: Question, solved: bool) -> list[NotebookNode]:

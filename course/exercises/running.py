@@ -140,7 +140,7 @@ def _outcome_of(result: object, inputs: Mapping[str, Value], case: Case, device:
 
 def _raised(function: Callable, error: BaseException, kind: str) -> Outcome:
     if kind == "not written":
-        return Outcome(kind, sentence="It is not written yet: put your code where it says `raise NotImplementedError`.")
+        return Outcome(kind, sentence="Put your code in place of raise NotImplementedError.")
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Outcome(kind, sentence=f"It raised {what}{_own_line(function, error)}")
 

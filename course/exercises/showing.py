@@ -36,12 +36,20 @@ class Table:
     marked: list[list[bool]]
 
 
+@dataclass(frozen=True)
+class Words:
+    """A tensor whose numbers are codes, as lines of words."""
+
+    title: str
+    lines: list[str]
+
+
 def table_of(title: str, tensor: torch.Tensor, index: tuple[int, ...] = (), wrong: torch.Tensor | None = None) -> Table:
     """The plane of the tensor that holds `index`; of a large plane, the part around it."""
     index = index if len(index) == tensor.ndim else (0,) * tensor.ndim
     index = tuple(min(place, size - 1) for place, size in zip(index, tensor.shape, strict=True))  # an input is smaller, or has fewer planes
     wrong = torch.zeros(tensor.shape, dtype=torch.bool) if wrong is None else wrong
-    title = f"{title} {list(tensor.shape)} {dtype_of(tensor)}" if tensor.ndim else title
+    title = _titled(title, tensor)
     if tensor.numel() == 0:
         return Table(title, "empty", [], [])
     lead, plane, marks = index[:-2], tensor[index[:-2]], wrong[index[:-2]]
@@ -55,16 +63,23 @@ def table_of(title: str, tensor: torch.Tensor, index: tuple[int, ...] = (), wron
     return Table(title, ", ".join(notes), words, [[bool(marks[y, x]) for x in columns] for y in rows])
 
 
+def _titled(name: str, tensor: torch.Tensor) -> str:
+    return f"{name} {list(tensor.shape)} {dtype_of(tensor)}" if tensor.ndim else name
+
+
 def _window(size: int, place: int, limit: int) -> range:
     start = max(0, min(place - limit // 2, size - limit))
     return range(start, min(start + limit, size))
 
 
-def _inputs(failure: Failure) -> Iterator[Table | str]:
-    """A table for each tensor; all other inputs in one line."""
+def _inputs(result: CheckResult) -> Iterator[Table | Words | str]:
+    """A table for each tensor, or its words where the exercise has some; all other inputs in one line."""
+    failure, in_words = result.failure, result.exercise.in_words
     index = failure.difference.index if failure.difference else None
     for name, value in failure.case.inputs.items():
-        if isinstance(value, torch.Tensor):
+        if name in in_words:
+            yield Words(_titled(name, value), list(in_words[name](value)))
+        elif isinstance(value, torch.Tensor):
             yield table_of(name, value, index or ())
     words = [f"{name} = {_word(value)}" for name, value in failure.case.inputs.items() if not isinstance(value, torch.Tensor)]
     if words:
@@ -106,11 +121,17 @@ def as_text(result: CheckResult) -> str:
         return "\n".join(lines)
     if failure.mistake:
         lines.append(failure.mistake.message)
-    for shown in _inputs(failure):
-        lines += ["", *([shown] if isinstance(shown, str) else _table_lines(shown, ""))]
+    for shown in _inputs(result):
+        lines += ["", *_lines(shown)]
     for table, sign in zip(_answers(failure), ("", "≠"), strict=True):
         lines += ["", *_table_lines(table, sign)] if table else []
     return "\n".join(lines)
+
+
+def _lines(shown: Table | Words | str) -> list[str]:
+    if isinstance(shown, Words):
+        return [shown.title, *(f"  {line}" for line in shown.lines)]
+    return [shown] if isinstance(shown, str) else _table_lines(shown, "")
 
 
 def _table_lines(table: Table, sign: str) -> list[str]:
@@ -134,7 +155,7 @@ def as_html(result: CheckResult) -> str:
     if failure is not None and failure.outcome.kind != "not written":
         if failure.mistake:
             parts.append(f'<div style="margin-top: 4px">{escape(failure.mistake.message)}</div>')
-        parts.append(_row_html(_block_html(shown, "transparent", "") for shown in _inputs(failure)))
+        parts.append(_row_html(_block_html(shown, "transparent", "") for shown in _inputs(result)))
         answers = zip(_answers(failure), (_EXPECTED, _GOT), ("", "≠"), strict=True)
         parts.append(_row_html(_block_html(table, colour, sign) for table, colour, sign in answers if table))
     style = f"{_FONT}; {_INK}; border-left: 4px solid {colour}; padding: 4px 12px; line-height: 1.5"
@@ -145,12 +166,14 @@ def _row_html(blocks: Iterable[str]) -> str:
     return f'<div style="display: flex; flex-wrap: wrap; gap: 8px 28px; align-items: flex-start; margin-top: 10px">{"".join(blocks)}</div>'
 
 
-def _block_html(shown: Table | str, colour: str, sign: str) -> str:
+def _block_html(shown: Table | Words | str, colour: str, sign: str) -> str:
     if isinstance(shown, str):
         return f'<div><code style="background: none; {_INK}">{escape(shown)}</code></div>'
-    note = f' <span style="{_QUIET}">{escape(shown.note)}</span>' if shown.note else ""
     name, _, shape = shown.title.partition(" ")
-    title = f'<strong style="border-bottom: 3px solid {colour}">{escape(name)}</strong> <span style="{_QUIET}">{escape(shape)}</span>{note}'
+    title = f'<strong style="border-bottom: 3px solid {colour}">{escape(name)}</strong> <span style="{_QUIET}">{escape(shape)}</span>'
+    if isinstance(shown, Words):
+        return f"<div><div>{title}</div>{''.join(f'<div>{escape(line)}</div>' for line in shown.lines)}</div>"
+    title += f' <span style="{_QUIET}">{escape(shown.note)}</span>' if shown.note else ""
     rows = (
         "".join(_cell_html(word, colour if mark else "", sign) for word, mark in zip(*pair, strict=True))
         for pair in zip(shown.rows, shown.marked, strict=True)

@@ -151,8 +151,8 @@ def interpolate_bilinear_steps(x: Tensor, size: IntOrPair, align_corners: bool =
             terms = [(weight, rows[y][x]) for (y, x), weight in weights.items()]
             value = sum(weight * term for weight, term in terms)
             sentence = (
-                f"The centre of {place((row, column))} falls on the input at row {number(at_row)}, column {number(at_column)}: "
-                f"blend the cells around it by nearness and write [{number(value)}|write]."
+                f"The output's {place((row, column))} lies at row {number(at_row)}, column {number(at_column)} of the input: "
+                f"blend its nearest cells, and write [{number(value)}|write]."
             )
             yield Step(
                 sentence=in_plane(plane, x.shape, sentence),

@@ -23,7 +23,7 @@ export class PanelView {
     this.root = element(document, "figure", "segw-panel");
     this.root.dataset.panel = spec.id;
     const caption = element(document, "figcaption", "segw-name", spec.title);
-    caption.append(element(document, "span", "segw-note", spec.note || " ")); // a blank note keeps the titles in one line
+    caption.append(element(document, "span", "segw-note", spec.note || "\u00a0")); // a blank note keeps the titles in one line
     this.stage = element(document, "div", `segw-stage segw-${spec.kind}`);
     this.root.append(caption, this.stage);
     this.marks = new Map(); // "role:index" → the element that shows it, kept between steps so that it glides
@@ -80,6 +80,19 @@ export class PanelView {
       this.stage.append(made);
       return made;
     });
+    if (this.spec.paint === "numbers") this.buildIndices(rows, columns);
+  }
+
+  /** Row and column numbers along the edges, from 0, as the sentences count them. */
+  buildIndices(rows, columns) {
+    const label = (text, side, part) => {
+      const made = element(this.document, "span", `segw-index segw-index-${side}`, String(text));
+      made.setAttribute("aria-hidden", "true");
+      made.style[side] = `${100 * part}%`;
+      this.stage.append(made);
+    };
+    for (let column = 0; column < columns; column++) label(column, "left", (column + 0.5) / columns);
+    for (let row = 0; row < rows; row++) label(row, "top", (row + 0.5) / rows);
   }
 
   buildBars(reader) {
@@ -102,7 +115,8 @@ export class PanelView {
   }
 
   /**
-   * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>}} state `asked` cells show "?"
+   * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>, before: Float32Array|null}} state
+   *   `asked` cells show "?", and with `before` also what is there already and will be added to
    */
   draw(state) {
     if (this.spec.kind === "bars") this.drawBars(state);
@@ -110,11 +124,12 @@ export class PanelView {
     if (this.cells && this.spec.kind === "grid") this.drawNumbers(state);
   }
 
-  drawNumbers({ values, kept, fresh, asked }) {
+  drawNumbers({ values, kept, fresh, asked, before }) {
+    const question = (i) => (before && !Number.isNaN(before[i]) ? `${formatNumber(before[i])}+?` : "?");
     this.cells.forEach((cell, i) => {
-      const text = asked.has(i) ? "?" : formatNumber(values[i]);
+      const text = asked.has(i) ? question(i) : formatNumber(values[i]);
       if (cell.textContent !== text) cell.textContent = text;
-      cell.classList.toggle("segw-written", Boolean(this.spec.empty) && text !== "" && text !== "?");
+      cell.classList.toggle("segw-written", Boolean(this.spec.empty) && text !== "" && !asked.has(i));
       cell.classList.toggle("segw-kept", kept.has(i));
       cell.classList.toggle("segw-fresh", fresh.has(i));
       cell.classList.toggle("segw-asked", asked.has(i));

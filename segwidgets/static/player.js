@@ -198,7 +198,7 @@ export class Player {
     } catch {
       // Some hosts (VS Code, a frame) refuse. A popover fills the window all the same, out of any clipping parent.
       this.root.popover = "manual";
-      this.root.showPopover();
+      this.root.showPopover?.();
     }
     this.fit();
     this.root.focus({ preventScroll: true });
@@ -219,7 +219,7 @@ export class Player {
     if (width <= 0) return; // a hidden tab; the observer calls again when it shows
     const numbered = this.reader.panels.some((panel) => panel.paint === "numbers");
     // Below 30 pixels a two-digit number cannot be read from a chair; colours can, down to 18.
-    const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, arrow: 5.4 * parseFloat(style.fontSize) };
+    const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, arrow: 6.2 * parseFloat(style.fontSize) };
     if (full) Object.assign(room, { height: this.window.innerHeight * 0.94 - 230, titles: 70 });
     const { unit, rows } = fitPanels(this.views.map((view) => view.size), room);
     this.root.style.setProperty("--segw-unit", `${unit}px`);
@@ -251,15 +251,19 @@ export class Player {
   draw() {
     const { reader, step, asked } = this;
     const marks = reader.steps[step].marks ?? {};
+    const questions = asked ? reader.askedPanels(step) : [];
     for (const view of this.views) {
-      const fresh = new Set(reader.writtenAt(view.spec.id, step));
+      const { id } = view.spec;
+      const fresh = new Set(reader.writtenAt(id, step));
+      const inQuestion = questions.includes(id);
       view.draw({
-        values: reader.valuesAt(view.spec.id, step),
-        kept: new Set(reader.keptAt(view.spec.id, asked ? step - 1 : step)),
+        values: reader.valuesAt(id, step),
+        kept: new Set(reader.keptAt(id, asked ? step - 1 : step)),
         fresh,
-        asked: asked ? fresh : new Set(),
+        asked: inQuestion ? fresh : new Set(),
+        before: inQuestion && reader.addsUp(id, step) ? reader.valuesAt(id, step - 1) : null,
       });
-      view.mark(asked ? withoutAnswer(marks[view.spec.id], [...fresh]) : marks[view.spec.id]);
+      view.mark(inQuestion ? withoutAnswer(marks[id], [...fresh]) : asked ? { read: marks[id]?.read ?? [] } : marks[id]);
     }
     this.say();
     this.root.dataset.step = String(step);
@@ -269,7 +273,7 @@ export class Player {
 
   say() {
     const { reader, step, asked } = this;
-    const spans = asked ? [["What is written here? Guess, then press → to see.", ""]] : reader.steps[step].caption;
+    const spans = asked ? [["What goes where? Guess, then press → to see.", ""]] : reader.steps[step].caption;
     this.sentence.replaceChildren(...spans.map(([text, role]) => {
       const span = element(this.document, role ? "strong" : "span", "segw-word", text);
       if (role) span.dataset.roleText = role;
@@ -288,7 +292,8 @@ export class Player {
   /** Shows what a cell was computed from, as long as the pointer is on it. */
   point(view, cell) {
     // Hovering must not give the answer away.
-    const hidden = this.asked && cell >= 0 && this.reader.writtenAt(view.spec.id, this.step).includes(cell);
+    const asks = this.asked && cell >= 0 && this.reader.askedPanels(this.step).includes(view.spec.id);
+    const hidden = asks && this.reader.writtenAt(view.spec.id, this.step).includes(cell);
     if (!view || cell < 0 || hidden) {
       if (!this.hover) return;
       this.hover = null;

@@ -53,6 +53,21 @@ export class TraceReader {
     return Object.keys(this.steps[step].writes ?? {}).length > 0;
   }
 
+  /**
+   * Panels whose new values are the question in predict mode. Where a step adds to what is there, only the sums are: the panels
+   * beside them (how many stamps lie on a cell) are a help to answer it.
+   * @returns {string[]}
+   */
+  askedPanels(step) {
+    const writes = Object.entries(this.steps[step].writes ?? {});
+    const sums = writes.filter(([, write]) => write.terms);
+    return (sums.length ? sums : writes).map(([panel]) => panel);
+  }
+
+  addsUp(panelId, step) {
+    return Boolean(this.steps[step].writes?.[panelId]?.terms);
+  }
+
   /** Steps up to `step` that wrote the cell, oldest first. @returns {number[]} */
   writersOf(panelId, cell, step) {
     const writers = [];
@@ -73,6 +88,9 @@ export class TraceReader {
     const writers = this.writersOf(panelId, cell, step);
     if (Number.isNaN(value)) return { text: `${place}: not written yet`, marks, value };
     if (writers.length === 0) return { text: `${place} = ${formatNumber(value)}${sees}`, marks, value };
+    // A step may fill cells around the one that it is about, as unpooling does with zeros; its arithmetic isn't theirs.
+    const about = this.steps[writers.at(-1)].marks?.[panelId]?.write;
+    if (about && !about.includes(cell)) return { text: `${place} = ${formatNumber(value)}: no value was put here`, marks, value };
     const terms = writers.map((i) => this.termOf(panelId, cell, i)).filter(Boolean);
     const lastStep = this.steps[writers.at(-1)];
     for (const i of terms.length ? writers : writers.slice(-1)) addReads(marks, this.steps[i].marks, panelId);

@@ -1,6 +1,5 @@
 """A real JupyterLab and a headless Chromium, as the browser tests and the benchmark drive them."""
 
-import os
 import secrets
 import socket
 import subprocess
@@ -15,7 +14,7 @@ import nbformat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 from course import programs
-from course.lab import command
+from course.lab import command, environment
 
 SECONDS_TO_START = 60
 CHROMIUM_OPTIONS = [
@@ -45,13 +44,9 @@ class Server:
             "--LabApp.expose_app_in_browser=True",
             "--ServerApp.log_level=ERROR",
         ]
-        # The question whether to fetch news would lie over what is looked at.
-        answered = settings / "jupyter_config_dir/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-        answered.parent.mkdir(parents=True)
-        answered.write_text('{"fetchNews": "false"}')
         self.process = subprocess.Popen(
             [*command(folder, folder / "any.ipynb", browser=False, port=port), *options],
-            env=os.environ | private,
+            env=environment() | private,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

@@ -121,3 +121,14 @@ def test_nothing_is_cut_off_in_a_narrow_window(notebook, width):
         assert root.evaluate(cut) == []
     finally:
         notebook.page.set_viewport_size({"width": 1100, "height": 900})
+
+
+def test_no_question_of_jupyterlab_lies_over_the_lesson(notebook):
+    """It would ask whether to fetch news; the course's own settings folder answers for those who have not said otherwise."""
+    notebook.page.wait_for_function("() => jupyterapp.serviceManager.isReady")
+    overrides = notebook.page.evaluate(
+        "() => jupyterapp.serviceManager.settings.fetch('@jupyterlab/apputils-extension:notification').then(each => each.schema.properties"
+        ".fetchNews.default)"
+    )
+    assert overrides == "false"
+    assert notebook.page.get_by_text("Would you like to get notified").count() == 0

@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from course import build, notebooks
-from course.errors import CourseError
+from course.errors import CourseError, OutOfDate
 
 REPOSITORY = "somebody/somewhere"
 LESSON = """\
@@ -132,6 +132,59 @@ def test_check_fails_when_the_source_changed(built, tmp_path, old, new, shown):
     with pytest.raises(CourseError, match="07_adding.ipynb is not what its source gives") as failure:
         build.check(source, REPOSITORY, print, execute=False)
     assert shown in str(failure.value)
+    advice = "`segcourse build 07` builds it anew, if the change is meant. Its cells have not been run: if one of them fails, "
+    assert advice in str(failure.value)
+
+
+def test_check_tells_the_error_of_a_cell_that_fails_though_its_source_is_the_same(tmp_path):
+    """What a lesson uses has changed, not the lesson."""
+    source = tmp_path / "07_adding.py"
+    source.write_text("# %% [markdown]\n# # Adding\n\n# %%\nprint(open('number').read())\n")
+    (tmp_path / "number").write_text("4")
+    build.build(source, REPOSITORY, print)
+    (tmp_path / "number").write_text("5")
+    with pytest.raises(OutOfDate, match="builds it anew, if the change is meant.\n") as failure:  # the cells have been run
+        build.check(source, REPOSITORY, print)
+    assert "+    | 5" in str(failure.value)
+    (tmp_path / "number").unlink()
+    with pytest.raises(CourseError, match=r"07_adding.py, cell 3 \(.print.*: FileNotFoundError"):
+        build.check(source, REPOSITORY, print)
+
+
+def test_a_lesson_without_exercises_says_where_they_would_stand(built):
+    expected = "07_adding.py has no exercises (they would stand in course/exercises/adding.py, in a tuple EXERCISES)."
+    assert expected in built[1]
+
+
+DEAD = [
+    ("[more](07_adding_exercises.ipynb)", "07_adding_exercises.ipynb", ", and 07_adding has no exercises"),
+    ("![a cat](pictures/cat.png)", "pictures/cat.png", ""),
+    ("[the README](../nowhere.md#start)", "../nowhere.md#start", ""),
+    ("[more](<a name.txt> 'titled')", "a name.txt", ""),
+    ("[more](a_(b).txt)", "a_(b).txt", ""),
+    ("<img src='cat.png'>", "cat.png", ""),
+    ("[the cat]: cat.png", "cat.png", ""),
+    ("Cost: `x`, $y$. See [`x`](cat.png), not `[x](y)`.", "cat.png", ""),
+]
+
+
+@pytest.mark.parametrize("command", [build.build, build.check])
+@pytest.mark.parametrize("markdown, link, none", DEAD)
+def test_a_link_that_leads_nowhere_is_named(source, command, markdown, link, none):
+    source.write_text(f"# %% [markdown]\n# # Adding\n# {markdown}\n")
+    with pytest.raises(CourseError) as failure:
+        command(source, REPOSITORY, print)
+    assert str(failure.value) == f"07_adding.py links to {link}, which neither exists beside it nor is built with it{none}."
+
+
+def test_links_that_lead_somewhere_and_what_only_looks_like_one(source):
+    (source.parent / "a cat.txt").write_text("")
+    (source.parent / "08_next.py").write_text("")
+    links = ["07_adding.ipynb", "a%20cat.txt#tail", "08_next.ipynb", "https://example.org/x", "#goals", "mailto:a@example.org", "."]
+    markdown = " ".join(f"[x]({link})" for link in links) + " `f[0](x)` $w[i](y)$ ``a[`](z)``"
+    source.write_text(f"# %% [markdown]\n# # Adding\n# {markdown}\n#\n# ```python\n# f[0](x)\n# ```\n")
+    lesson, exercises = build.read_both(source, REPOSITORY)
+    assert exercises is None and build.relative_links(lesson) == ["07_adding.ipynb", "a%20cat.txt#tail", "08_next.ipynb", "."]
 
 
 def test_check_fails_when_the_repository_changed(built):
@@ -234,14 +287,17 @@ def test_the_exercises_notebook_is_built_and_not_executed(tmp_path, monkeypatch)
     monkeypatch.setattr("course.exercises.exercises_of", lambda lesson: ("add",))
     monkeypatch.setattr("course.exercises.starter_notebook", lambda lesson: nbformat.from_dict(starter))
     source = tmp_path / "07_adding.py"
-    source.write_text(textwrap.dedent("""\
+    source.write_text(
+        textwrap.dedent("""\
         # %% [markdown]
         # # Adding
-    """))
+        # [Exercises](07_adding_exercises.ipynb)
+    """)
+    )
     build.build(source, REPOSITORY, print)
     notebook = nbformat.read(tmp_path / "07_adding_exercises.ipynb", as_version=4)
     assert "blob/main/lessons/07_adding_exercises.ipynb" in notebook.cells[0].source
     assert all(cell.outputs == [] for cell in notebook.cells if cell.cell_type == "code")
     starter.cells[1].source = "def add(a, b, c):\n    raise NotImplementedError"
-    with pytest.raises(CourseError, match="07_adding_exercises.ipynb is not what its source gives"):
+    with pytest.raises(CourseError, match="07_adding_exercises.ipynb is not what its source gives.*if the change is meant.\n"):
         build.check(source, REPOSITORY, print, execute=False)

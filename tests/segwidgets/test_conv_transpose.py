@@ -12,7 +12,8 @@ from course.ops.conv_transpose import conv_transpose_steps
 
 
 def torchs(x, weight, bias=None, *rest):
-    return F.conv_transpose2d(x[None], weight[None, None], bias, *rest)[0]
+    planes = (tensor.reshape(1, 1, *tensor.shape[-2:]) for tensor in (x, weight))
+    return F.conv_transpose2d(*planes, bias, *rest)[0, 0]
 
 
 @pytest.mark.parametrize(
@@ -78,10 +79,10 @@ def test_a_bias_is_no_stamp_and_a_gap_holds_none(x, shown):
 
 def test_the_student_s_function_stands_beside(small, kernel, shown):
     def last_stamp_wins(x, weight, bias=None, stride=1, padding=0, output_padding=0):
-        output = torch.zeros(5, 5)
+        output = torch.zeros(1, 1, 5, 5)
         for row in range(2):
             for column in range(2):
-                output[row * 2 : row * 2 + 3, column * 2 : column * 2 + 3] = x[row, column] * weight
+                output[..., row * 2 : row * 2 + 3, column * 2 : column * 2 + 3] = x[..., row, column] * weight
         return output
 
     right = segwidgets.conv_transpose(small, kernel, stride=2, fn=torchs)
@@ -90,7 +91,7 @@ def test_the_student_s_function_stands_beside(small, kernel, shown):
     assert wrong.trace.steps[-1].text.startswith("Yours differs in 9 of 25 cells, first at row 0, column 2: 2 instead of 3.")
     marked = {cell for step in wrong.trace.steps for cell in step.marks.get("yours", {}).get("wrong", ())}
     assert marked == {(row, column) for row in range(5) for column in range(5) if row == 2 or column == 2}
-    torch.testing.assert_close(shown(wrong, "yours"), last_stamp_wins(small, kernel))
+    torch.testing.assert_close(shown(wrong, "yours"), last_stamp_wins(small[None, None], kernel)[0, 0])
 
 
 def one_row_too_far(*arguments):

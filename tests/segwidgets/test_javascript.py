@@ -45,7 +45,7 @@ def traces():
         "pool": segwidgets.pool(x),
         "unpool": segwidgets.unpool(small, switches_from=x),
         "conv transpose": segwidgets.conv_transpose(small, kernel, stride=2),
-        "yours": segwidgets.pool(x, fn=lambda x, *rest: x[::2, ::2]),
+        "yours": segwidgets.pool(x, fn=lambda x, *rest: x[..., ::2, ::2]),
         "photograph": segwidgets.pool(torch.rand(8, 12), image=torch.rand(3, 64, 96), field=(24, 8, 4)),
     }
     return [dump(name, player.trace) for name, player in players.items()]

@@ -85,7 +85,7 @@ def test_a_large_photograph_shrinks_and_its_fields_with_it():
 
 
 def right(x, kernel_size, stride=None, padding=0):
-    return F.max_pool2d(x[None], kernel_size, stride, padding)[0]
+    return F.max_pool2d(x.reshape(1, 1, *x.shape[-2:]), kernel_size, stride, padding)[0, 0]
 
 
 def wrong(x, kernel_size, stride=None, padding=0):
@@ -110,7 +110,7 @@ def test_a_wrong_function_is_marked_where_it_is_wrong(x, shown):
 
 def test_a_function_cannot_change_what_is_shown(x, shown):
     def greedy(x, kernel_size, stride=None, padding=0):
-        return x.zero_()[:2, :2]
+        return x.zero_()[..., :2, :2]
 
     before = x.clone()
     player = segwidgets.pool(x, fn=greedy)
@@ -121,13 +121,13 @@ def test_a_function_cannot_change_what_is_shown(x, shown):
 @pytest.mark.parametrize(
     ("fn", "error", "sentence"),
     [
-        (lambda x, *rest: 1 / 0, ValueError, "<lambda> raised ZeroDivisionError: division by zero"),
-        (lambda x: x, ValueError, "<lambda> raised TypeError: .* takes 1 positional argument but 4 were given"),
-        (lambda x, *rest: None, ValueError, "<lambda> returned NoneType, and a tensor of shape \\[2, 2\\] was expected"),
-        (lambda x, *rest: x, ValueError, "<lambda> returned the shape \\[4, 4\\], and \\[2, 2\\] was expected"),
-        (lambda x, *rest: x[:2, :2] / 0, ValueError, "<lambda> returned NaN or infinite values"),
-        (lambda x, *rest: x[:2, :2] > 0, TypeError, "what <lambda> returned holds bool values"),
-        (3, ValueError, "your function raised TypeError: 'int' object is not callable"),
+        (lambda x, *rest: 1 / 0, ValueError, r"<lambda>\(x, .*\), called with planes .*, raised ZeroDivisionError: division by zero"),
+        (lambda x, switches: x, ValueError, "<lambda> returned the shape"),
+        (lambda x, *rest: None, ValueError, "<lambda> returned NoneType, and a tensor of shape \\[1, 1, 2, 2\\] was expected"),
+        (lambda x, *rest: x, ValueError, "<lambda> returned the shape \\[1, 1, 4, 4\\], and \\[1, 1, 2, 2\\] was expected"),
+        (lambda x, *rest: x[..., :2, :2] / 0, ValueError, "<lambda> returned NaN or infinite values"),
+        (lambda x, *rest: x[..., :2, :2] > 0, TypeError, "what <lambda> returned holds bool values"),
+        (3, ValueError, r"your function\(.*\), called .*, raised TypeError: 'int' object is not callable"),
     ],
 )
 def test_a_function_that_fails_is_one_sentence(x, fn, error, sentence):

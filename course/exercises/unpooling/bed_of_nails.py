@@ -23,8 +23,8 @@ With `scale=2`:
 
 $$\text{output}[y \cdot s_h,\; x \cdot s_w] = \text{input}[y, x], \qquad 0 \text{ elsewhere}$$
 
-`x` is always `[N, C, H, W]`. `scale` is one number, or a pair (height, width); with a pair the block is not square. The output has the
-dtype and the device of `x`, and is a new tensor.
+The checks use `[N, C, H, W]`; more is welcome. `scale` is one whole number, or a pair (height, width); with a pair the block is not
+square. The output has the dtype and the device of `x`, and is a new tensor.
 """.strip()
 
 
@@ -109,6 +109,7 @@ BED_OF_NAILS = Exercise(
     reference_name="torch.kron with a block that is 1 in its upper-left corner",
     cases=_bed_of_nails_cases,
     tolerance=0.0,
+    watch='segwidgets.unpool([[1, 2], [3, 4]], 2, mode="bed_of_nails", fn=bed_of_nails)',
     common_mistakes=(
         Mistake(
             "block filled",

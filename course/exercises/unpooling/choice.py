@@ -30,7 +30,7 @@ A layer is fit when
 1. it exists: the `output_padding` of a transposed convolution is smaller than its `stride`;
 2. it gives **exactly** `output_size`, in both directions;
 3. it leaves **no checkerboard**: away from the border, every output cell gets the same number of products;
-4. it leaves **no dead strip**: no output cell is out of reach of all inputs.
+4. it leaves **no dead strip**, which is a row or column at the border that no input reaches: it would hold the bias and nothing else.
 
 When is the overlap of stamps even? When does `output_padding` reach past the last stamp, and a convolution's padding past the image?
 Work it out on paper before you write it down.
@@ -41,6 +41,17 @@ comes first. When none is fit, the answer is an empty tensor: the decoder needs 
 
 Your `conv_transpose_output_size` from above is at hand.
 """.strip()
+
+
+def _layers_in_words(candidates: Tensor) -> list[str]:
+    """One line a layer, its row number first: what the prompt calls it, not its codes."""
+    return [f"{row}: {_layer_in_words(*layer)}" for row, layer in enumerate(candidates.tolist())]
+
+
+def _layer_in_words(kind: int, kernel: int, stride: int, padding: int, output_padding: int) -> str:
+    if kind == TRANSPOSED:
+        return f"transposed {kernel}×{kernel}, stride {stride}, padding {padding}, output_padding {output_padding}"
+    return f"nearest ×{stride}, then {kernel}×{kernel}, padding {padding}"
 
 
 def _coverage(layer: Sequence[int], size: Sequence[int]) -> Tensor:
@@ -117,8 +128,8 @@ def _random_layer(draw: torch.Generator, scale: int) -> tuple[int, ...]:
     return (kind, kernel, scale, max(0, surplus // 2), 0 if kind == RESIZE else extra)
 
 
-def _chosen(size, output_size, candidates, even=None, dead_strips=False, exists=True, forget_extra=False, sides=(0, 1), work=None):
-    """Right, but for what the mistakes below change."""
+def _chosen(size, output_size, candidates, even=None, dead=(), exists=True, forget_extra=False, sides=(0, 1), work=None):
+    """Right, but for what the mistakes below change; `dead` are the kinds of layer whose dead strips are accepted."""
     even = even or (lambda kernel, stride: kernel % stride == 0)
     work = work or (
         lambda kind, kernel: kernel**2 * (size if kind == TRANSPOSED else output_size)[0] * (size if kind == TRANSPOSED else output_size)[1]
@@ -127,10 +138,10 @@ def _chosen(size, output_size, candidates, even=None, dead_strips=False, exists=
     for place, (kind, kernel, stride, padding, extra) in enumerate(candidates.tolist()):
         if kind == TRANSPOSED:
             got = [(side - 1) * stride - 2 * padding + kernel + (0 if forget_extra else extra) for side in size]
-            sound = (extra < stride or not exists) and even(kernel, stride) and (extra <= padding or dead_strips)
+            sound = (extra < stride or not exists) and even(kernel, stride) and (extra <= padding or kind in dead)
         else:
             got = [side * stride + 2 * padding - kernel + 1 for side in size]
-            sound = padding < kernel or dead_strips
+            sound = padding < kernel or kind in dead
         if sound and all(got[axis] == output_size[axis] for axis in sides):
             fit.append((work(kind, kernel), place))
     return torch.tensor([place for _, place in sorted(fit)], dtype=torch.int64)
@@ -138,6 +149,7 @@ def _chosen(size, output_size, candidates, even=None, dead_strips=False, exists=
 
 CHOICE = Exercise(
     prompt=PROMPT,
+    in_words={"candidates": _layers_in_words},
     solution=choose_upsampling,
     reference=_choice_by_counting,
     reference_name="torch's own layers run on ones, and their products counted",
@@ -185,8 +197,20 @@ CHOICE = Exercise(
             "This is what happens when output_padding is left out of the size.",
         ),
         Mistake(
+            "dead strip of output_padding accepted",
+            partial(_chosen, dead=(TRANSPOSED,)),
+            "This is what happens when output_padding may be larger than padding. The cells that it keeps then reach past the last stamp, "
+            "out of reach of every input: a dead strip.",
+        ),
+        Mistake(
+            "dead strip of a resize accepted",
+            partial(_chosen, dead=(RESIZE,)),
+            "This is what happens when the convolution after a resize may have a padding as large as its kernel. Its outermost windows "
+            "then lie wholly in the padding, out of reach of every input: a dead strip.",
+        ),
+        Mistake(
             "dead strip accepted",
-            partial(_chosen, dead_strips=True),
+            partial(_chosen, dead=(TRANSPOSED, RESIZE)),
             "This is what happens when dead strips are accepted. Where output_padding is larger than padding, or a convolution's "
             "padding as large as its kernel, some cells at the border are out of reach of every input.",
         ),

@@ -29,9 +29,10 @@ $$\text{output}[o,\; y \cdot s + i,\; x \cdot s + j] \mathrel{+}= \text{input}[c
 Then `padding` rows and columns are cut off on each of the four sides, except that `output_padding` more are kept below and to the
 right; where no stamp reaches, they are 0. At last `bias[o]` is added once to every cell of its channel.
 
-`x` is `[N, C, H, W]`, `weight` is `[C, O, KH, KW]` (input channels first, unlike an ordinary convolution's), `bias` is `[O]` or `None`;
-`stride`, `padding` and `output_padding` are whole numbers. Loops are welcome: one over the rows and one over the columns of `x` (or of
-the kernel) are fast enough. Writing it with `torch.nn.functional` would pass, and teach you nothing.
+The checks use `[N, C, H, W]` for `x`, `[C, O, KH, KW]` for `weight` (input channels first, unlike an ordinary convolution's), `[O]` or
+`None` for `bias`, and whole numbers for `stride`, `padding` and `output_padding`; more is welcome. The output has the dtype and the device
+of `x`. Loops are welcome: one over the rows and one over the columns of `x` (or of the kernel) are fast enough. Writing it with
+`torch.nn.functional` would pass, and teach you nothing.
 """.strip()
 
 
@@ -148,6 +149,10 @@ def _stamp_first_image(x, weight, bias=None, stride=1, padding=0, output_padding
     return _stamped(x[:1], weight, bias, stride, padding, output_padding).expand(x.shape[0], -1, -1, -1)
 
 
+def _stamp_always_float32(x, weight, bias=None, stride=1, padding=0, output_padding=0):
+    return _stamped(x, weight, bias, stride, padding, output_padding).float()
+
+
 CONV_TRANSPOSE = Exercise(
     prompt=PROMPT,
     solution=conv_transpose,
@@ -155,6 +160,7 @@ CONV_TRANSPOSE = Exercise(
     reference_name="torch.nn.functional.conv_transpose2d",
     cases=_conv_transpose_cases,
     tolerance=1e-4,
+    watch="segwidgets.conv_transpose([[1, 2], [3, 4]], [[1, 2, 1], [2, 4, 2], [1, 2, 1]], stride=2, fn=conv_transpose)",
     common_mistakes=(
         Mistake(
             "kernel flipped",
@@ -245,6 +251,12 @@ CONV_TRANSPOSE = Exercise(
             "first image only",
             _stamp_first_image,
             "This is what happens when only the first image is used. Every image of the batch has its own output.",
+        ),
+        Mistake(
+            "always float32",
+            _stamp_always_float32,
+            "This is what happens when the output is made with torch.zeros, which gives "
+            "float32. x.new_zeros(...) has the dtype and the device of x.",
         ),
     ),
 )

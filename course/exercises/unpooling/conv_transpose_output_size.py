@@ -21,8 +21,8 @@ stamp 3            ■ ■ ■
 output     ■ ■ ■ ■ ■ ■ ■        7 cells
 ```
 
-All arguments are whole numbers here, and so is the answer. (The stamps in the picture overlap. Which cells get more of them than others?
-You will need that in the last exercise.)
+The checks use whole numbers, and the answer is one too; more is welcome. (The stamps in the picture overlap. Which cells get more of them
+than others? You will need that in the last exercise.)
 """.strip()
 
 DOCSTRING = """

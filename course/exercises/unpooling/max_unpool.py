@@ -31,8 +31,9 @@ $$H_\text{out} = (H - 1) \cdot \text{stride} - 2 \cdot \text{padding} + \text{ke
 rows, and columns likewise. With `output_size = (height, width)` it has that size: a 7 × 7 and a 6 × 6 plane are both pooled to 3 × 3, and
 only `output_size` can say which of the two it was.
 
-`x` and `indices` are always `[N, C, H, W]`; `kernel_size`, `stride` and `padding` are whole numbers; no `stride` means `kernel_size`.
-Where windows overlap, one cell can be the switch of two. Then both bring the same value here, and it is written, not added.
+The checks use `[N, C, H, W]` for `x` and `indices`, and whole numbers for `kernel_size`, `stride` and `padding`; more is welcome. No
+`stride` means `kernel_size`. Where windows overlap, one cell can be the switch of two. Then both bring the same value here, and it is
+written, not added.
 """.strip()
 
 
@@ -134,6 +135,18 @@ def _unpool_without_output_size(x, indices, kernel_size, stride=None, padding=0,
     return _unpooled(x, indices, _unpooled_size(x, kernel_size, stride, padding, None))
 
 
+def _unpool_twice(x, indices, kernel_size, stride=None, padding=0, output_size=None):
+    """No mask here as in `_unpooled`: what it raises is how students meet this mistake."""
+    height, width = output_size or (2 * x.shape[2], 2 * x.shape[3])
+    return x.new_zeros(*x.shape[:2], height * width).scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
+
+
+def _unpool_row_width_of_formula(x, indices, kernel_size, stride=None, padding=0, output_size=None):
+    height, width = _unpooled_size(x, kernel_size, stride, padding, output_size)
+    row_width = _unpooled_size(x, kernel_size, stride, padding, None)[1]
+    return _unpooled(x, indices, (height, width), lambda switch, *_: switch // row_width * width + switch % row_width)
+
+
 def _unpool_only_positive(x, indices, kernel_size, stride=None, padding=0, output_size=None):
     return max_unpool(x, indices, kernel_size, stride, padding, output_size).clamp(min=0)
 
@@ -153,6 +166,11 @@ MAX_UNPOOL = Exercise(
     reference_name="torch.nn.functional.max_unpool2d",
     cases=_max_unpool_cases,
     tolerance=0.0,
+    watch="""
+segwidgets.unpool(
+    [[1, 2], [3, 4]], 2, switches_from=[[1, 2, 6, 3], [3, 5, 2, 1], [1, 2, 2, 1], [7, 3, 4, 8]], fn=max_unpool
+)
+""".strip(),
     common_mistakes=(
         Mistake(
             "rows and columns swapped",
@@ -211,6 +229,19 @@ MAX_UNPOOL = Exercise(
             _unpool_without_output_size,
             "This is what happens when output_size is not used. Where it is "
             "given, it is the output's height and width, and switches count along its rows.",
+        ),
+        Mistake(
+            "row width of the formula",
+            _unpool_row_width_of_formula,
+            "This is what happens when output_size is the output's size, but the row width still comes from the formula. Switches count "
+            "along the output's own rows: row = switch // width with the width of output_size.",
+        ),
+        Mistake(
+            "twice the input",
+            _unpool_twice,
+            "This is what happens when the output is made twice the input, or stride times. Its size comes from the formula, "
+            "(H − 1) · stride − 2 · padding + kernel, or from output_size; in a plane that is too small, a switch is out of bounds.",
+            error=r"out of (bounds|range)",
         ),
         Mistake(
             "padding forgotten",

@@ -56,10 +56,10 @@ def test_the_first_wrong_case_is_shown_with_inputs_expected_got_and_where():
     [
         (lambda x, scale: None, "It returned None: is there a return?"),
         (lambda x, scale: right(x, scale)[0], "The shape is [1, 4, 4]; expected [1, 1, 4, 4]."),
-        (lambda x, scale: right(x, scale).long(), "The values are int64; expected float32."),
-        (lambda x, scale: right(x, scale).half(), "The values are float16; expected float32."),
+        (lambda x, scale: right(x, scale).long(), "The dtype is int64; expected float32."),
+        (lambda x, scale: right(x, scale).half(), "The dtype is float16; expected float32."),
         (lambda x, scale: right(x, scale) + 0j, "It returned complex numbers; return real ones."),
-        (lambda x, scale: right(x, scale) > 0, "The values are bool; expected float32."),
+        (lambda x, scale: right(x, scale) > 0, "The dtype is bool; expected float32."),
         (lambda x, scale: right(x, scale).sum(), "The shape is [] (a single number); expected [1, 1, 4, 4]."),
         (lambda x, scale: 7, "The shape is [] (a single number); expected [1, 1, 4, 4]."),
         (lambda x, scale: "a tensor", "It returned an object of type str; return a tensor."),
@@ -116,7 +116,10 @@ def test_not_implemented_is_told_kindly():
 
     result = check(bed_of_nails)
     assert repr(result).splitlines()[0] == "○ bed_of_nails: not written yet."
-    assert "expected" not in repr(result)
+    for shown in (repr(result), result._repr_html_()):
+        assert shown.count("written yet") == 1
+        assert "raise NotImplementedError" in shown and "`" not in shown
+        assert "expected" not in shown
 
 
 @pytest.mark.parametrize(
@@ -243,6 +246,33 @@ def test_values_that_round_to_the_same_words_are_told_apart():
 
 
 @pytest.mark.parametrize(
+    ("expected", "got", "said"),
+    [
+        (14, 14.0, "It returned a float, 14.0; expected an int, 14: use // for whole division."),
+        (14, 10.0, "It returned a float, 10.0; expected an int, 14: use // for whole division. The value is wrong too."),
+        (14, 14.5, "It returned a float, 14.5; expected an int, 14: use // for whole division. The value is wrong too."),
+        (-3, 10 / 3, "It returned a float, 3.33333333; expected an int, -3: use // for whole division. The value is wrong too."),
+        (14, float("nan"), "It returned a float, nan; expected an int, 14: use // for whole division. The value is wrong too."),
+        (14, np.float32(14), "It returned a float, 14.0; expected an int, 14: use // for whole division."),
+        (0.5, 1, "It returned an int, 1; expected a float, 0.5. The value is wrong too."),
+        (1.0, 1, "It returned an int, 1; expected a float, 1.0."),
+        (1, True, "It returned a bool, True; expected an int, 1."),
+        (True, 0.0, "It returned a float, 0.0; expected a bool, True."),
+        (torch.zeros(2, dtype=torch.int64), torch.zeros(2), "The dtype is float32; expected int64."),
+        (
+            torch.zeros(0, dtype=torch.int64),
+            torch.tensor([]),
+            "The dtype is float32; expected int64: an empty tensor is a float one unless you say torch.tensor(rows, dtype=torch.int64).",
+        ),
+    ],
+)
+def test_a_number_or_tensor_of_another_type_is_told_in_the_words_of_the_student(expected, got, said):
+    from course.exercises.comparing import compare
+
+    assert compare(plain_arrays(expected), plain_arrays(got), 1e-5).sentence == said
+
+
+@pytest.mark.parametrize(
     ("result", "parts"),
     [
         ((3, 4), {"result": torch.tensor([3, 4])}),
@@ -354,3 +384,43 @@ def test_a_mistake_is_not_named_when_it_would_have_failed_an_earlier_case():
     result = verdict(filled_when_not_square)
     assert "case 2 of 8" in repr(result)
     assert result.failure.mistake is None
+
+
+def test_an_error_is_named_only_after_right_answers_and_with_the_words_that_the_mistake_raises():
+    from course.exercises.lessons import all_exercises
+    from course.ops.unpooling import max_unpool as solution
+
+    (twice,) = (mistake for mistake in all_exercises()["max_unpool"].common_mistakes if mistake.error)
+
+    def failing(place, error):
+        """Right up to the case at this place, where it raises."""
+        calls = iter(range(99))
+
+        def max_unpool(x, indices, kernel_size, stride=None, padding=0, output_size=None):
+            if next(calls) == place:
+                raise error
+            return solution(x, indices, kernel_size, stride, padding, output_size)
+
+        return check(max_unpool, seed=seed).failure.mistake
+
+    seed = next(seed for seed in range(99) if check(named(twice.function, "max_unpool"), seed=seed).failure.outcome.kind == "raised")
+    assert failing(3, IndexError("index 17 is out of bounds for dimension 0 with size 16")) is twice
+    assert failing(3, IndexError("list index out of range")) is twice
+    assert failing(3, ValueError("too many values to unpack")) is None
+    assert failing(0, IndexError("index 17 is out of bounds for dimension 0 with size 16")) is None
+
+
+def test_an_error_is_not_named_when_the_mistake_does_not_say_what_it_raises():
+    from dataclasses import replace
+
+    from course.exercises.checking import examine
+    from course.exercises.exercise import Mistake
+    from course.exercises.lessons import all_exercises
+
+    def raising(x, scale):
+        raise IndexError("out of bounds")
+
+    for error, is_named in (("", False), ("out of", True)):
+        mistake = Mistake("raises", raising, "This is what happens when it raises.", error)
+        result = examine(replace(all_exercises()["bed_of_nails"], common_mistakes=(mistake,)), raising)
+        assert (result.failure.mistake is mistake) == is_named

@@ -89,6 +89,44 @@ def test_code_stands_in_the_solutions_only(lesson):
         assert inspect.getsource(exercise.solution) in solution[f"{exercise.name}-code"] + "\n"
 
 
+@pytest.mark.parametrize("make", [starter_notebook, solution_notebook])
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_the_call_that_plays_an_answer_stands_as_text_below_its_check(make, lesson):
+    notebook = make(lesson)
+    places = {cell.id: place for place, cell in enumerate(notebook.cells)}
+    assert not [cell for cell in notebook.cells if cell.cell_type == "code" and "segwidgets" in cell.source]
+    for exercise in exercises_of(lesson):
+        assert (f"{exercise.name}-watch" in places) == bool(exercise.watch)
+        if exercise.watch:
+            cell = notebook.cells[places[f"{exercise.name}-check"] + 1]
+            assert cell.id == f"{exercise.name}-watch" and cell.cell_type == "markdown"
+            assert cell.source.startswith("Watch it go wrong (or right), step by step:\n\n```python\nimport segwidgets\n")
+
+
+WATCHED = [exercise for lesson in LESSONS for exercise in exercises_of(lesson) if exercise.watch]
+
+
+@pytest.mark.parametrize("exercise", WATCHED, ids=lambda exercise: exercise.name)
+def test_the_call_plays_the_students_function_on_the_tensors_that_the_checks_use(exercise):
+    (cell,) = (cell for cell in starter_notebook("03_unpooling").cells if cell.id == f"{exercise.name}-watch")
+    code = cell.source.split("```python\n")[1].removesuffix("```")
+    calls = []
+
+    def student(*args, **kwargs):
+        calls.append(inspect.signature(exercise.solution).bind(*args, **kwargs).arguments)
+        return exercise.solution(*args, **kwargs)
+
+    exec(compile(code, "<cell>", "exec"), {exercise.name: student})
+    assert calls
+    assert all(tuple(call["x"].shape) == (1, 1, 2, 2) for call in calls)
+
+
+def test_the_tensor_exercises_of_lesson_03_can_be_watched_and_keep_their_order():
+    assert [exercise.name for exercise in WATCHED] == ["bed_of_nails", "max_unpool", "conv_transpose"]
+    order = ["bed_of_nails", "max_unpool", "conv_transpose_output_size", "conv_transpose", "choose_upsampling"]
+    assert [exercise.name for exercise in exercises_of("03_unpooling")] == order
+
+
 def test_a_lesson_without_exercises_is_answered_with_those_that_have_some():
     with pytest.raises(ValueError, match="there are no exercises for the lesson '99_nothing'; there are for .*unpooling"):
         starter_notebook("99_nothing")

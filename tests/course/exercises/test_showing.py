@@ -97,3 +97,22 @@ def test_tensors_of_any_dimension_have_a_table():
     assert table_of("a", torch.zeros(0, 4)).note == "empty"
     assert table_of("a", torch.zeros(1, 1, 1, 2, 2), (0, 0, 0, 1, 1)).rows == [["0", "0"], ["0", "0"]]
     assert table_of("a", torch.tensor([True, False])).rows == [["1", "0"]]
+
+
+def test_an_input_of_codes_is_shown_in_words_one_line_a_row():
+    exercise = all_exercises()["choose_upsampling"]
+    result = examine(exercise, lambda size, output_size, candidates: torch.tensor([99]))
+    layers = result.inputs["candidates"].tolist()
+    lines = repr(result).splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("candidates "))
+    assert lines[start] == f"candidates [{len(layers)}, 5] int64"
+    words = Reader(result._repr_html_()).words
+    for row, (kind, kernel, stride, padding, extra) in enumerate(layers):
+        size = f"{kernel}×{kernel}"
+        resize, transposed = f"nearest ×{stride}, then {size}, padding {padding}", f"transposed {size}, stride {stride}, padding {padding}"
+        label = f"{row}: {resize if kind else transposed + f', output_padding {extra}'}"
+        assert lines[start + 1 + row] == f"  {label}"
+        assert label in words
+    assert "2: transposed 2×2, stride 2, padding 0, output_padding 1" in exercise.in_words["candidates"](
+        torch.tensor([[0, 2, 2, 0, 1]] * 3)
+    )

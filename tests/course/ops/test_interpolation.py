@@ -58,8 +58,8 @@ def test_a_step_of_interpolate_nearest():
 def test_a_step_of_interpolate_bilinear():
     steps = list(interpolate_bilinear_steps(SMALL, 4))
     step = steps[5]
-    assert step.text.startswith("The centre of row 1, column 1 falls on the input at row 0.25, column 0.25: blend the cells around")
-    assert step.sentence.endswith("by nearness and write [1.75|write].")
+    assert step.text.startswith("The output's row 1, column 1 lies at row 0.25, column 0.25 of the input: blend its nearest cells")
+    assert step.sentence.endswith(", and write [1.75|write].")
     assert step.arithmetic == "0.562 × 1 + 0.188 × 2 + 0.188 × 3 + 0.0625 × 4 = 1.75"
     assert step.reads == {"input": ((0, 0), (0, 1), (1, 0), (1, 1))}
     assert step.writes == {"output": {(1, 1): 1.75}}
@@ -74,5 +74,5 @@ def test_steps_go_over_every_plane():
     x = X.expand(2, 3, 4, 4)
     assert len(list(downsample_average_steps(x, 2))) == 24
     step = list(interpolate_bilinear_steps(x, 1))[-1]
-    assert step.text.startswith("In image 1, channel 2, the centre of row 0, column 0 falls")
+    assert step.text.startswith("In image 1, channel 2, the output's row 0, column 0 lies")
     assert list(step.writes["output"]) == [(1, 2, 0, 0)]

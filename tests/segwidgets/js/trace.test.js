@@ -42,6 +42,19 @@ test("a cell is explained by its arithmetic and by what it was computed from", (
   assert.deepEqual(marks.input.chosen, [2]);
 });
 
+test("a zero around an unpooled value is not explained by that value's arithmetic", () => {
+  const { reader } = named.unpool; // the last value, 4, goes to row 3, column 3
+  assert.equal(reader.explain("output", 14, reader.last).text, "output at row 3, column 2 = 0: no value was put here");
+  assert.match(reader.explain("output", 15, reader.last).text, /^output at row 3, column 3: .*= 4$/);
+});
+
+test("where a step adds up, predict mode asks for the sums and not for what helps to guess them", () => {
+  assert.deepEqual(named["conv transpose"].reader.askedPanels(2), ["output"]);
+  assert.equal(named["conv transpose"].reader.addsUp("output", 2), true);
+  assert.deepEqual(named.pool.reader.askedPanels(1), ["pooled"]);
+  assert.equal(named.pool.reader.addsUp("pooled", 1), false);
+});
+
 test("an input cell has only its value, an empty one says so", () => {
   assert.equal(named.pool.reader.explain("input", 2, 0).text, "input at row 0, column 2 = 6");
   assert.equal(named.pool.reader.explain("pooled", 3, 2).text, "pooled at row 1, column 1: not written yet");
