@@ -118,7 +118,9 @@ def _animate(images: list[Image.Image], kind: str, digest: str) -> bytes:
     changed = [np.where(now == before, CLEAR, now) for before, now in zip(whole, whole[1:], strict=False)]
     frames = [Image.fromarray(indices.astype(np.uint8), "P") for indices in (whole[0], *changed)]
     for frame in frames:
-        frame.putpalette(palette.getpalette())
+        # Pillow crops a frame to what differs in colour from the one before. Were the clear entry white like the card, it would
+        # not see that a letter is to be wiped out.
+        frame.putpalette([*palette.getpalette()[: 3 * CLEAR], 1, 2, 3])
     file = io.BytesIO()
     durations = [1800] + [900] * (len(frames) - 2) + [3000] if len(frames) > 1 else [1000]
     if kind == "PNG":

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageColor
 
 import segwidgets
-from segwidgets import Trace, TraceStep
+from segwidgets import Trace, TraceStep, still
 from segwidgets.panels import Bars, Formula, Grid, Picture
 from segwidgets.roles import ROLES
 from segwidgets.still import MAX_STILL_BYTES, animated_png, page
@@ -224,3 +224,13 @@ def test_other_suffixes_are_refused(x, tmp_path):
     with pytest.raises(ValueError, match="an animation is saved as .html, .png or .gif, not as 'a.mp4'"):
         segwidgets.pool(x).save(tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_of_an_earlier_frame_is_left_behind(x, small):
+    """A frame holds only what changed: what it forgot to clear would show as specks of the sentence before."""
+    player = segwidgets.unpool(small, 2, switches_from=x)
+    drawn = [np.asarray(still._draw(player.trace, step, 1.6)).astype(int) for step in range(len(player.trace.steps))]
+    shown = frames(png(player))
+    assert len(shown) == len(drawn)
+    for one, other in zip(shown, drawn, strict=True):
+        assert (np.abs(one - other).max(axis=-1) > 60).sum() == 0
