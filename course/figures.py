@@ -11,6 +11,8 @@ from textwrap import fill
 import numpy as np
 from torch import Tensor
 
+from course.ops.labels import VOID, VOID_COLOURS, colour_labels, label_colour
+
 TRUTH, PREDICTION = "#009E73", "#E69F00"
 SIGNED = ("#0072B2", "#FFFFFF", "#D55E00")
 CURVES = 7  # looks that the style file tells apart
@@ -18,7 +20,10 @@ WIDTH, LARGEST = 7.5, 2.5  # inches: a notebook's column, and a panel in it when
 
 
 def show_pictures(
-    rows: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]], *, truth: Sequence[Tensor | Mapping[str, Tensor]] | None = None
+    rows: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]],
+    *,
+    truth: Sequence[Tensor | Mapping[str, Tensor]] | None = None,
+    classes: Sequence[str] | None = None,
 ):
     """Pictures, masks and maps in a grid, one row an example; the names stand above the columns.
 
@@ -28,6 +33,8 @@ def show_pictures(
             from 0 to its maximum, or around 0 if it has both signs.
         truth: for each example the true mask `[H, W]`, whose outline is drawn in green over the whole row; or {name: mask} where
             the pictures of a row have masks of their own.
+        classes: the names of the classes, background first. Then whole numbers are a label map, painted a colour a class, and a
+            legend names those that occur.
 
     Returns: matplotlib.figure.Figure. Raises: ValueError for rows that do not match, or tensors of another shape.
     """
@@ -41,12 +48,38 @@ def show_pictures(
     with _axes(len(rows), len(names), figsize=(side * len(names), side * len(rows) + 0.3)) as (figure, axes):
         for r, row in enumerate(rows):
             for axis, (name, tensor) in zip(axes[r], row.items(), strict=True):
-                _show(axis, name, tensor)
+                _show(axis, name, tensor, classes)
                 mask = None if truth is None else truth[r].get(name) if isinstance(truth[r], Mapping) else truth[r]
                 if mask is not None:
                     _outline(axis, mask, TRUTH, width=1.2)
                 if r == 0:
                     axis.set_title(fill(name, int(13 * side)))  # about as many letters as fit above a panel
+        if classes is not None:
+            _legend(figure, [tensor for row in rows for tensor in row.values() if _is_label_map(tensor)], classes)
+    return figure
+
+
+def show_objects(pictures: Sequence[tuple[Tensor, Mapping[str, Tensor]]], classes: Sequence[str]):
+    """Pictures with what is known of their objects: mask, box, class and keypoints, one colour a class.
+
+    Args:
+        pictures: (image `[3, H, W]`, target with `boxes [N, 4]` xyxy and `labels [N]`; `masks [N, H, W]` and `keypoints [N, K, 3]` too
+            when they are there, hidden keypoints hollow), in rows of up to four.
+        classes: the names of the classes, background first.
+
+    Returns: matplotlib.figure.Figure. Raises: ValueError if there is nothing to draw.
+    """
+    if not len(pictures):
+        raise ValueError("show_objects needs at least one picture with its target.")
+    columns = min(len(pictures), 4)
+    side, rows = min(WIDTH / columns, LARGEST), -(-len(pictures) // columns)
+    with _axes(rows, columns, figsize=(side * columns, side * rows)) as (figure, axes):
+        for axis in axes.flat[len(pictures) :]:
+            axis.set_axis_off()
+        for axis, (image, target) in zip(axes.flat, pictures, strict=False):
+            _show(axis, "image", image)
+            for i, label in enumerate(target["labels"].tolist()):
+                _object(axis, {name: target[name][i] for name in ("boxes", "masks", "keypoints") if name in target}, label, classes[label])
     return figure
 
 
@@ -94,12 +127,14 @@ def _axes(rows: int, columns: int, **options):
             plt.close(figure)
 
 
-def _show(axis, name: str, tensor: Tensor) -> None:
+def _show(axis, name: str, tensor: Tensor, classes: Sequence[str] | None = None) -> None:
     tensor = tensor.detach().cpu()
     if tensor.dim() == 3 and tensor.shape[0] == 3:
         axis.imshow(tensor.permute(1, 2, 0).float().clamp(0, 1).numpy())  # [H, W, 3]
     elif tensor.dim() == 2 and tensor.is_floating_point():
         _heat(axis, tensor.float().numpy())
+    elif _is_label_map(tensor) and classes is not None:
+        axis.imshow(colour_labels(tensor).permute(1, 2, 0).numpy(), interpolation="nearest")  # [H, W, 3]
     elif tensor.dim() == 2:
         mask = tensor.numpy() != 0
         axis.imshow(np.where(mask[..., None], (252, 236, 204), (255, 255, 255)).astype(np.uint8))  # [H, W, 3], orange at 20 %
@@ -109,6 +144,39 @@ def _show(axis, name: str, tensor: Tensor) -> None:
     axis.set(xticks=[], yticks=[], anchor="N")
     axis.grid(False)
     axis.spines[:].set_visible(True)
+
+
+def _is_label_map(tensor: Tensor) -> bool:
+    return tensor.dim() == 2 and not tensor.is_floating_point()
+
+
+def _legend(figure, maps: Sequence[Tensor], classes: Sequence[str]) -> None:
+    """A swatch and a name for each class that occurs, under the pictures; void is named too."""
+    from matplotlib.patches import Patch
+
+    found = sorted({int(label) for labels in maps for label in labels.unique()})
+    names = {label: "void" if label == VOID else classes[label] for label in found}
+    colours = {label: [part / 255 for part in (VOID_COLOURS[0] if label == VOID else label_colour(label))] for label in found}
+    handles = [Patch(facecolor=colours[label], edgecolor="#8A8F98", linewidth=0.5, label=name) for label, name in names.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, max(1, len(handles))))
+
+
+def _object(axis, parts: Mapping[str, Tensor], label: int, name: str) -> None:
+    """One object on a picture. Its name stands inside the box: above it, another picture may begin."""
+    from matplotlib.patches import Rectangle
+
+    colour = tuple(part / 255 for part in label_colour(label))
+    if "masks" in parts:
+        mask = parts["masks"].cpu()
+        axis.imshow(np.where(mask[..., None], (*colour, 0.45), (0, 0, 0, 0)), interpolation="nearest")  # [H, W, 4]
+        _outline(axis, mask, colour, width=1.2)
+    x1, y1, x2, y2 = (side - 0.5 for side in parts["boxes"].tolist())  # imshow puts the centre of pixel 0 at 0, we at 0.5
+    axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=TRUTH, linewidth=1.4))
+    axis.text(x1, y1, name, fontsize=6, color="white", va="top", clip_on=True, bbox={"facecolor": TRUTH, "edgecolor": "none", "pad": 1})
+    for x, y, visibility in parts["keypoints"].tolist() if "keypoints" in parts else ():
+        if visibility:
+            face = "white" if visibility == 2 else "none"
+            axis.plot(x - 0.5, y - 0.5, "o", markersize=2.5, markerfacecolor=face, markeredgecolor="black", markeredgewidth=0.6)
 
 
 def _heat(axis, values: np.ndarray) -> None:

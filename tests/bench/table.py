@@ -18,7 +18,7 @@ class Row:
 
 
 def milliseconds_in_turns(ways: Mapping[str, Callable[[], object]], *, runs: int) -> dict[str, float]:
-    """The median time of each way, in ms, after one run unmeasured. They take turns, so that a busy moment of the machine meets them all."""
+    """The median time of each way in ms, after a run unmeasured. They take turns, so that a busy moment of the machine meets them all."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for run in range(runs + 1):
         for name, way in ways.items():

@@ -9,8 +9,9 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from course.data.shapes import Silhouettes
-from course.figures import PREDICTION, TRUTH, show_curves, show_pictures
+from course.data.silhouettes import Silhouettes
+from course.figures import PREDICTION, TRUTH, show_curves, show_objects, show_pictures
+from course.ops.labels import label_colour
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +137,41 @@ def test_the_style_file_loads_by_name():
     with plt.style.context("course.style"):
         assert matplotlib.rcParams["axes.prop_cycle"].by_key()["color"][0].upper().lstrip("#") == "0072B2"
         assert matplotlib.rcParams["savefig.facecolor"] == "white"
+
+
+def test_label_maps_are_painted_by_class_and_named_once():
+    labels = torch.tensor([[0, 2], [3, 255]])
+    figure = show_pictures([{"truth": labels}, {"truth": labels.T}], classes=("background", "star", "ring", "figure"))
+    painted = figure.axes[0].images[0].get_array()
+    assert tuple(painted[0, 1]) == label_colour(2) and tuple(painted[1, 0]) == label_colour(3)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["background", "ring", "figure", "void"]
+    assert len(png(figure)) > 0
+
+
+def test_without_class_names_whole_numbers_stay_masks():
+    figure = show_pictures({"mask": torch.tensor([[0, 2], [0, 0]])})
+    assert not figure.legends and len(figure.axes[0].collections) == 1
+
+
+def test_an_object_is_drawn_with_its_box_mask_name_and_keypoints():
+    target = {
+        "boxes": torch.tensor([[1.0, 2.0, 4.0, 6.0]]),
+        "labels": torch.tensor([2]),
+        "masks": torch.zeros(1, 8, 8, dtype=torch.bool).index_fill(2, torch.tensor([1, 2, 3]), True),
+        "keypoints": torch.tensor([[[2.5, 3.5, 2.0], [3.0, 5.0, 1.0], [0.0, 0.0, 0.0]]]),
+    }
+    figure = show_objects([(torch.rand(3, 8, 8), target)] * 5, ("background", "star", "ring"))
+    axis = figure.axes[0]
+    assert len(figure.axes) == 8 and not figure.axes[5].axison, "two rows of four; the empty places show nothing"
+    box = axis.patches[0]
+    assert (*box.get_xy(), box.get_width(), box.get_height()) == (0.5, 1.5, 3.0, 4.0), "pixel 0 spans −0.5 to 0.5 on these axes"
+    assert axis.texts[0].get_text() == "ring"
+    dots = [(line.get_xdata()[0], line.get_ydata()[0], line.get_markerfacecolor()) for line in axis.lines]
+    assert dots == [(2.0, 3.0, "white"), (2.5, 4.5, "none")], "seen filled, hidden hollow, absent not at all"
+
+
+def test_a_picture_without_objects_is_only_the_picture():
+    empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)}
+    assert not show_objects([(torch.rand(3, 8, 8), empty)], ("background",)).axes[0].patches
+    with pytest.raises(ValueError, match="at least one"):
+        show_objects([], ("background",))
