@@ -1,0 +1,37 @@
+"""How good an answer is: label maps (`segmentation`), detected boxes and masks (`detection`)."""
+
+from course.metrics.detection import (
+    COCO_THRESHOLDS,
+    DetectionScores,
+    PrecisionRecall,
+    average_precision,
+    mean_average_precision,
+    precision_recall_curve,
+)
+from course.metrics.segmentation import (
+    VOID,
+    boundary_band,
+    boundary_error,
+    boundary_f_score,
+    class_iou,
+    confusion_matrix,
+    mean_iou,
+    pixel_accuracy,
+)
+
+__all__ = [
+    "COCO_THRESHOLDS",
+    "DetectionScores",
+    "PrecisionRecall",
+    "VOID",
+    "average_precision",
+    "boundary_band",
+    "boundary_error",
+    "boundary_f_score",
+    "class_iou",
+    "confusion_matrix",
+    "mean_average_precision",
+    "mean_iou",
+    "pixel_accuracy",
+    "precision_recall_curve",
+]
