@@ -352,7 +352,7 @@ show_pictures(
 # changed but the way up. The task is silhouettes, because outlines are where the ways differ. The true outline is drawn in green.
 
 # %%
-from course.data.shapes import Silhouettes
+from course.data.silhouettes import Silhouettes
 
 training, held_out = Silhouettes(600, seed=0), Silhouettes(200, seed=1_000_000)  # pictures [3, 64, 64], masks [64, 64]
 examples = {f"picture {i}": training[i] for i in range(4)}

@@ -1,177 +1,131 @@
-"""Generated pictures with exact answers: textured shapes on photographic backgrounds.
+"""Generated pictures with exact answers: six kinds of object on photographs, with boxes, masks, keypoints and semantic maps.
 
-Every picture follows from (seed, index) alone, through numpy's PCG64 generator. To be identical on every machine the shapes
-are drawn in whole numbers: corners are rounded to 1/64 pixel, a pixel belongs to a shape if its centre lies inside
-(even–odd rule, no anti-aliasing), and backgrounds come from lossless files only. So image and mask never disagree by
-a fraction of a pixel, and boundary errors can be measured exactly.
+Every picture follows from (seed, split, index) alone, through numpy's PCG64 generator, and is drawn in whole numbers
+(`course.data.drawing`), so it is the same on every machine. An object is told by its shape: any kind may wear any colour, any pattern,
+or a piece of photograph. How hard the pictures are stands in the constants of `course.data.scenes`.
 
-Shape letters: H = W = size of the picture, P corners of a contour, E edges.
+The backgrounds are cut from photographs in scikit-image's wheel. Of each photograph, training sees the left half, validation the upper
+right quarter, testing the lower right one: no background pixel is in two splits. People in these photographs are background.
+
+Shape letters: S side of the picture, N objects that can be seen, K keypoints of a person.
 """
 
-import math
-from functools import cache
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from course.data.photos import photo
+from course.data.objects import KEYPOINTS, KINDS, SKELETON
+from course.data.rendering import joints, render
+from course.data.scenes import SPLITS, Object, random_scene
 
-# Lossless files in scikit-image's wheel: a JPEG may decode differently from one library version to the next.
-BACKGROUNDS = ("astronaut", "cat", "coffee", "motorcycle", "brick", "grass", "gravel")
+__all__ = ["CLASSES", "KEYPOINTS", "SKELETON", "SPLITS", "TARGETS", "Shapes", "collate"]
 
-MIN_SIZE, MAX_SIZE = 16, 512
-GRID = 64  # steps per pixel in which corners are counted
-
-Contours = list[np.ndarray]  # closed polygons [P, 2] as (x, y) within −1…1; where two of them overlap there is a hole
-
-
-def star(rng: np.random.Generator) -> Contours:
-    """Four to seven sharp arms."""
-    arms = int(rng.integers(4, 8))
-    inner = 0.3 + 0.15 * rng.random()
-    return [_around(np.tile([1.0, inner], arms))]
+CLASSES = ("background", *(kind.__name__ for kind in KINDS))
+TARGETS = ("semantic", "instances")
+MIN_SIZE, MAX_SIZE = 32, 512
+LARGEST_SEED = 2**63
 
 
-def cross(rng: np.random.Generator) -> Contours:
-    """Two thin bars."""
-    t = 0.12 + 0.1 * rng.random()  # half the thickness
-    quarter = np.array([(t, 1), (t, t), (1, t)])
-    turn = np.array([(0, -1), (1, 0)])
-    return [np.concatenate([quarter @ np.linalg.matrix_power(turn, k) for k in range(4)])]
-
-
-def ring(rng: np.random.Generator) -> Contours:
-    """A disc with a hole."""
-    return [_around(np.ones(40)), _around(np.full(40, 0.5 + 0.25 * rng.random()))]
-
-
-def blob(rng: np.random.Generator) -> Contours:
-    """A smooth closed curve: a circle with three waves on it."""
-    angle = np.arange(48) * (2 * math.pi / 48)
-    waves = [0.2 * rng.random() * np.sin(k * angle + 2 * math.pi * rng.random()) for k in (2, 3, 5)]
-    return [_around(0.7 + sum(waves))]
-
-
-def comb(rng: np.random.Generator) -> Contours:
-    """Thin teeth on a back, with gaps as wide as the teeth."""
-    sides = np.linspace(-1, 1, 2 * int(rng.integers(3, 5)))
-    teeth = [corner for x, y in sides.reshape(-1, 2) for corner in ((x, -0.3), (x, 0.8), (y, 0.8), (y, -0.3))]
-    return [np.array([(-1, -0.8), *teeth, (1, -0.8)])]
-
-
-KINDS = (star, cross, ring, blob, comb)
-
-
-class Silhouettes(Dataset):
-    """Pictures with one to three textured shapes each, and which pixels are shape.
+class Shapes(Dataset):
+    """Pictures of up to four people, cars, houses, fish, stars and rings, and all there is to know about them.
 
     Args:
+        split: "train", "val" or "test": other scenes, on other parts of the photographs.
         count: how many pictures.
-        size: H = W, 16 to 512 pixels.
-        seed: another seed gives other pictures (the backgrounds are cut from the same photographs).
+        size: S, 32 to 512 pixels. Another size shows the same scenes.
+        seed: another seed gives other scenes.
+        target: "semantic" or "instances".
 
-    Item i: image float32 `[3, H, W]`, RGB, 0…1; mask int64 `[H, W]`, 1 shape, 0 background. It depends on seed, size and i
-    only, neither on `count` nor on which items were asked for before.
+    Item i depends on seed, split, size and i only, neither on `count` nor on which items were asked for before. It is (image, target):
+    image float32 `[3, S, S]`, RGB, 0…1. With target="semantic", the target is the label of every pixel, int64 `[S, S]`, in the order
+    of `CLASSES`. With target="instances" it is a dict, as torchvision's detectors and its reference training take it:
 
-    Raises: TypeError or ValueError for numbers that cannot be; IndexError beyond the end.
+        boxes      float32 `[N, 4]`, xyxy: the edges of the visible pixels, so x2 is the last column + 1
+        labels     int64 `[N]`, 1 to 6
+        masks      bool `[N, S, S]`: the visible pixels. They do not overlap.
+        keypoints  float32 `[N, K, 3]`, (x, y, visibility) in the order of `KEYPOINTS`: 2 seen; 1 hidden behind another object; 0 outside
+                   the picture, or not a person, and then x = y = 0. A joint in front of or behind its own body counts as seen.
+        semantic   int64 `[S, S]`
+        area       float32 `[N]`, visible pixels
+        iscrowd    int64 `[N]`, all 0
+        image_id   int: i
+
+    Objects stand from back to front. One that can hardly be seen (less than 15 % of it, or fewer than 12 pixels; the rest is covered or
+    outside) is neither in the picture nor in the target. About one picture in thirty has no object at all, and then N = 0.
+
+    Raises: TypeError or ValueError for arguments that cannot be; IndexError beyond the end.
     """
 
-    def __init__(self, count: int, *, size: int = 64, seed: int = 0):
-        for name, value, low, high in (("count", count, 0, 2**31), ("size", size, MIN_SIZE, MAX_SIZE), ("seed", seed, 0, 2**63)):
+    def __init__(self, split: str = "train", *, count: int = 1000, size: int = 128, seed: int = 0, target: str = "semantic"):
+        for name, value, accepted in (("split", split, SPLITS), ("target", target, TARGETS)):
+            if value not in accepted:
+                raise ValueError(f"Shapes has the {name}s {', '.join(map(repr, accepted))}, not {value!r}.")
+        for name, value, low, high in (("count", count, 0, 2**31), ("size", size, MIN_SIZE, MAX_SIZE), ("seed", seed, 0, LARGEST_SEED)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise TypeError(f"Silhouettes needs a whole number for {name}, not {value!r}.")
+                raise TypeError(f"Shapes needs a whole number for {name}, not {value!r}.")
             if not low <= value <= high:
-                raise ValueError(f"Silhouettes takes a {name} from {low} to {high}, not {value}.")
+                raise ValueError(f"Shapes takes a {name} from {low} to {high}, not {value}.")
+        self.split, self.target = split, target
         self.count, self.size, self.seed = int(count), int(size), int(seed)
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor | dict]:
         if not -self.count <= index < self.count:
             raise IndexError(f"There are {self.count} pictures; there is no number {index}.")
-        rng = np.random.default_rng((self.seed, int(index) % self.count))
-        picture = background(rng, self.size)  # [H, W, 3]
-        mask = np.zeros((self.size, self.size), bool)
-        for _ in range(rng.integers(1, 4)):
-            kind = KINDS[rng.integers(len(KINDS))]
-            inside = rasterise(place(kind(rng), rng, self.size), self.size)  # [H, W]
-            picture[inside] = texture(rng, self.size)[inside]
-            mask |= inside
-        picture = picture + rng.integers(-10, 11, picture.shape)  # sensor noise
-        image = torch.from_numpy(picture.clip(0, 255).astype(np.uint8)).permute(2, 0, 1)  # [3, H, W]
-        return image.float() / 255, torch.from_numpy(mask).long()
+        index = int(index) % self.count
+        rng = np.random.default_rng((self.seed, SPLITS.index(self.split), index))
+        picture, seen = render(random_scene(rng, self.split), self.size, rng)
+        image = torch.from_numpy(picture).float() / 255  # [3, S, S]
+        semantic = np.zeros((self.size, self.size), np.int64)
+        for thing, mask in seen:
+            semantic[mask] = thing.label
+        semantic = torch.from_numpy(semantic)
+        if self.target == "semantic":
+            return image, semantic
+        return image, _instances(seen, self.size) | {"semantic": semantic, "image_id": index}
 
 
-def place(contours: Contours, rng: np.random.Generator, size: int) -> Contours:
-    """A shape within −1…1 → somewhere in the picture: turned, stretched, 18 to 40 % of `size` in radius. In pixels, xy."""
-    angle = 2 * math.pi * rng.random()
-    radius = size * (0.18 + 0.22 * rng.random())
-    stretch = np.array([1.0, 0.7 + 0.3 * rng.random()])
-    turn = np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
-    centre = size * (0.2 + 0.6 * rng.random(2))
-    return [radius * (contour * stretch) @ turn + centre for contour in contours]
+def collate(batch: Sequence[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:
+    """Items with target="instances" → (images, targets), two lists as torchvision's detectors take them.
 
-
-def rasterise(contours: Contours, size: int) -> np.ndarray:
-    """Which pixels have their centre inside: bool `[H, W]`, exact in whole numbers.
-
-    A ray from a pixel centre to the right meets an odd number of edges if the centre is inside. So each edge toggles, in
-    each row that it crosses, all pixels to the left of the crossing.
+    For `DataLoader(..., collate_fn=collate)`: pictures hold different numbers of objects, so their targets cannot be stacked.
     """
-    corners = [np.rint(contour * GRID).astype(np.int64) for contour in contours]
-    starts = np.concatenate(corners)  # [E, 2]
-    ends = np.concatenate([np.roll(c, -1, axis=0) for c in corners])  # [E, 2]
-    downward = (starts[:, 1] < ends[:, 1])[:, None]
-    (x0, y0), (x1, y1) = np.where(downward, starts, ends).T[..., None], np.where(downward, ends, starts).T[..., None]  # [E, 1]
-    y = np.arange(size) * GRID + GRID // 2  # [H], the rows' centres
-    edge, row = np.nonzero((y0 <= y) & (y < y1))
-    x0, y0, x1, y1, y = x0[edge, 0], y0[edge, 0], x1[edge, 0], y1[edge, 0], y[row]
-    # Number of pixels whose centre is left of the crossing, ceil((crossing − 1/2 pixel) / pixel), in one exact division.
-    left = -((-((x0 - GRID // 2) * (y1 - y0) + (y - y0) * (x1 - x0))) // (GRID * (y1 - y0)))
-    toggles = np.zeros((size, size + 1), np.int64)
-    np.add.at(toggles, (row, left.clip(0, size)), 1)
-    return toggles[:, ::-1].cumsum(axis=1)[:, -2::-1] % 2 == 1  # [H, W]: column c sums the crossings with left > c
+    images, targets = zip(*batch, strict=True)
+    return list(images), list(targets)
 
 
-def texture(rng: np.random.Generator, size: int) -> np.ndarray:
-    """One colour, or two in stripes, checks or dots: int64 `[H, W, 3]`, 0…255."""
-    first, second = rng.integers(0, 256, (2, 3))
-    period = int(rng.integers(2, 6)) * max(1, size // 64)
-    x, y = np.meshgrid(np.arange(size), np.arange(size))  # [H, W]
-    slope_x, slope_y = rng.integers(-4, 5, 2)
-    pattern = (
-        np.zeros_like(x),
-        (slope_x * x + slope_y * y) // (4 * period) % 2,
-        (x // period + y // period) % 2,
-        ((x % (2 * period) - period) ** 2 + (y % (2 * period) - period) ** 2 < period**2 // 2),
-    )[rng.integers(4)]
-    return np.where(pattern[..., None].astype(bool), second, first)  # [H, W, 3]
+def _instances(seen: list[tuple[Object, np.ndarray]], size: int) -> dict[str, Tensor]:
+    """The part of a target that has N rows."""
+    masks = np.array([mask for _, mask in seen], bool).reshape(-1, size, size)  # [N, S, S]
+    boxes = np.array([_box(mask) for mask in masks], np.float32).reshape(-1, 4)  # [N, 4]
+    keypoints = np.array([_keypoints(thing, mask) for thing, mask in seen], np.float32).reshape(-1, len(KEYPOINTS), 3)  # [N, K, 3]
+    return {
+        "boxes": torch.from_numpy(boxes),
+        "labels": torch.tensor([thing.label for thing, _ in seen], dtype=torch.int64),  # [N]
+        "masks": torch.from_numpy(masks),
+        "keypoints": torch.from_numpy(keypoints),
+        "area": torch.from_numpy(masks.sum((1, 2)).astype(np.float32)),  # [N]
+        "iscrowd": torch.zeros(len(seen), dtype=torch.int64),  # [N]
+    }
 
 
-def background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A random piece of a random photograph, shrunk by a whole factor: int64 `[H, W, 3]`, 0…255."""
-    picture = _pixels(BACKGROUNDS[rng.integers(len(BACKGROUNDS))])
-    height, width = picture.shape[:2]
-    factor = int(rng.integers(1, max(1, min(height, width) // size) + 1))
-    side = min(size * factor, height, width)
-    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    piece = picture[top : top + side, left : left + side].astype(np.int64)  # [side, side, 3]
-    if side < size:  # a picture larger than the photograph: repeat pixels
-        rows = np.arange(size) * side // size
-        return piece[rows][:, rows]
-    return piece.reshape(size, factor, size, factor, 3).sum(axis=(1, 3)) // factor**2  # [H, W, 3]
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """The pixel edges around the true pixels of `[S, S]`: x1, y1, x2, y2."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
-@cache
-def _pixels(name: str) -> np.ndarray:
-    """A photograph as uint8 `[H, W, 3]`, kept: cutting a piece is a hundred times faster than decoding."""
-    return (photo(name) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-
-
-def _around(radius: np.ndarray) -> np.ndarray:
-    """Corners at equal angles around the origin, at these distances: [P, 2]."""
-    angle = np.arange(len(radius)) * (2 * math.pi / len(radius))
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+def _keypoints(thing: Object, mask: np.ndarray) -> np.ndarray:
+    """(x, y, visibility) of each joint: float32 `[K, 3]`."""
+    found = np.zeros((len(KEYPOINTS), 3), np.float32)
+    if thing.outline.joints is not None:
+        size = len(mask)
+        for row, (x, y) in zip(found, joints(thing, size), strict=True):
+            if 0 <= x < size and 0 <= y < size:
+                row[:] = x, y, 2 if mask[int(y), int(x)] else 1
+    return found
