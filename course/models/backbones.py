@@ -123,6 +123,26 @@ class EfficientNetLite0(nn.Module):
         x = F.adaptive_avg_pool2d(x, 1).flatten(1)  # [N, 1280]
         return self.network._fc(self.network._dropout(x))  # [N, K]
 
+    def head_map(self, features: Tensor, *, window: int = 7) -> Tensor:
+        """The head at every place of a larger map, each cell computed once.
+
+        The averaging takes `window` × `window` cells, 7 for the 224 pixels that the network was trained with, and slides by one cell. The
+        linear layer becomes a 1×1 convolution.
+
+        Args:
+            features: at stride 32, `[N, 320, h, w]`, h and w at least `window`.
+
+        Returns: logits `[N, K, h − window + 1, w − window + 1]`. At each place what `head` gives for that block of cells.
+
+        Raises: ValueError if no window fits.
+        """
+        if not 1 <= window <= min(features.shape[-2:]):
+            raise ValueError(f"head_map needs a window of 1 to {min(features.shape[-2:])} cells in this map; got {window!r}.")
+        x = self.network._swish(self.network._bn1(self.network._conv_head(features)))  # [N, 1280, h, w]
+        x = F.avg_pool2d(x, window, stride=1)  # [N, 1280, h − window + 1, w − window + 1]
+        linear = self.network._fc
+        return F.conv2d(self.network._dropout(x), linear.weight[:, :, None, None], linear.bias)  # [N, K, h − window + 1, w − window + 1]
+
     def forward(self, images: Tensor) -> Tensor:
         """`[N, 3, H, W]` or `[3, H, W]`, RGB, 0…1 → logits `[N, K]`. Trained at 224 × 224: see `centre_crop`."""
         return self.head(self.features(images)[32])
