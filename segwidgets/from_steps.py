@@ -38,6 +38,7 @@ def merged(*steps: TraceStep, caption: str, arithmetic: str = "") -> TraceStep:
         keep={panel: cells for step in steps for panel, cells in step.keep.items()},
         arithmetic=arithmetic,
         terms={panel: cells for step in steps for panel, cells in step.terms.items()},
+        shows={film: frame for step in steps for film, frame in step.shows.items()},
     )
 
 

@@ -91,12 +91,18 @@ def pixels(image, *, name: str = "image") -> np.ndarray:
     return (tensor.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()  # [H, W, 3]
 
 
-def shrunk(picture: np.ndarray) -> tuple[np.ndarray, float]:
-    """The picture with its longer side at most 360 pixels, and the factor by which its coordinates shrank."""
+def channels_last(image, *, name: str = "image") -> np.ndarray:
+    """A picture that `pixels` accepts, as scikit-image takes it: `[H, W, 3]` float32, 0…1."""
+    tensor = as_tensor(image, name=name)
+    return tensor.reshape(tensor.shape[-3:]).permute(1, 2, 0).contiguous().numpy()  # [H, W, 3]
+
+
+def shrunk(picture: np.ndarray, side: int = SHOWN_SIDE) -> tuple[np.ndarray, float]:
+    """The picture with its longer side at most `side` pixels, and the factor by which its coordinates shrank."""
     from PIL import Image
 
     height, width = picture.shape[:2]
-    factor = min(1.0, SHOWN_SIDE / max(height, width))
+    factor = min(1.0, side / max(height, width))
     if factor == 1.0:
         return picture, factor
     size = (max(1, round(width * factor)), max(1, round(height * factor)))

@@ -1,17 +1,18 @@
-"""The panels of a Trace: a grid of numbers or a heat map, a picture with boxes, bars, a formula.
+"""The panels of a Trace: a grid of numbers or a heat map, bars, curves, a formula; pictures and films come from `pictures.py`.
 
 A panel says what is drawn, never how: `static/panel.js` draws it in the browser and `still.py` for the still.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-HEAT_UNITS = 9.0  # width of a heat map or picture, counted in cells of a grid of numbers
+from segwidgets.pictures import HEAT_UNITS, Film, Frame, Picture
+
+__all__ = ["HEAT_UNITS", "Arrow", "Bars", "Curves", "Field", "FieldBoxes", "Film", "Formula", "Frame", "Grid", "Panel", "Picture", "colours"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,16 @@ class Field:
 
 
 @dataclass(frozen=True)
+class FieldBoxes:
+    """Where each cell of a grid looks in a picture or film: `boxes [rows, columns, 4]`, (x1, y1, x2, y2) in its pixels as shown.
+    For cells whose fields follow no simple rule; `scale` shown pixels are one of the picture as given."""
+
+    picture: str
+    boxes: np.ndarray
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
 class Grid:
     """A matrix `values [H, W]`, drawn as numbers or, with paint="heat" or "signed", as colours.
 
@@ -45,6 +56,9 @@ class Grid:
         width: in cells of a number grid; heat maps of one trace should have widths in proportion to their columns.
         limits: (low, high) of the colours; by default those of the values.
         field: where its cells look in a picture of the same trace.
+        film: a film of the same trace, which shows another frame while the pointer is on a cell: 1 + row · columns + column, or
+            what `film_frames` says.
+        film_frames: cell (row, column) → frame; over the other cells the film stays as it is.
     """
 
     id: str
@@ -55,7 +69,9 @@ class Grid:
     empty: bool = False
     width: float | None = None
     limits: tuple[float, float] | None = None
-    field: Field | None = None
+    field: Field | FieldBoxes | None = None
+    film: str | None = None
+    film_frames: Mapping[tuple[int, int], int] | None = None
 
     def __post_init__(self):
         values = np.array(self.values, dtype="<f4", order="C")  # a copy: what was shown stays, whatever happens to the tensor
@@ -73,6 +89,10 @@ class Grid:
             high = float(np.abs(values).max())
             low_high = (-high, high) if self.paint == "signed" else (float(values.min()), float(values.max()))
             object.__setattr__(self, "limits", low_high)
+        if self.film_frames is not None:
+            if self.film is None:
+                raise ValueError(f"the panel {self.id!r} has film_frames but no film: pass film= too")
+            object.__setattr__(self, "film_frames", {tuple(cell): int(frame) for cell, frame in self.film_frames.items()})
 
     @property
     def rows(self) -> int:
@@ -81,6 +101,13 @@ class Grid:
     @property
     def columns(self) -> int:
         return self.values.shape[1]
+
+    @property
+    def frame_of_cell(self) -> dict[tuple[int, int], int]:
+        """The frame that its film shows while the pointer is on a cell."""
+        if self.film_frames is not None:
+            return dict(self.film_frames)
+        return {(i // self.columns, i % self.columns): 1 + i for i in range(self.values.size)}
 
     @property
     def exact(self) -> bool:
@@ -92,7 +119,8 @@ class Grid:
         """What the digest of a trace takes from this panel."""
         shown = "measured" if not self.exact else np.round(self.values.astype(np.float64), 3).tolist()
         values = "empty" if self.empty else shown  # its numbers are in the steps that write them
-        return ["grid", self.id, self.title, self.note, self.paint, self.empty, list(self.values.shape), values]
+        film = [self.film, sorted(self.frame_of_cell.items())] if self.film else []
+        return ["grid", self.id, self.title, self.note, self.paint, self.empty, list(self.values.shape), values, *film]
 
     def encode(self, buffers: list[bytes]) -> dict:
         buffers.append(self.values.tobytes())
@@ -112,47 +140,15 @@ class Grid:
             encoded["limits"] = list(self.limits)
             buffers.append(colours(self.paint).tobytes())
             encoded["colours"] = len(buffers) - 1
-        if self.field:
+        if isinstance(self.field, FieldBoxes):
+            boxes = np.asarray(self.field.boxes, dtype="<f4").reshape(self.rows, self.columns, 4)
+            buffers.append(boxes.tobytes())
+            encoded["field"] = {"picture": self.field.picture, "boxes": len(buffers) - 1, "scale": self.field.scale}
+        elif self.field:
             encoded["field"] = vars(self.field)
-        return encoded
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture `pixels [H, W, 3]` uint8, or with None an empty sheet of `size` (height, width), on which steps mark boxes."""
-
-    id: str
-    pixels: np.ndarray | None
-    title: str = ""
-    note: str = ""
-    size: tuple[int, int] | None = None
-    width: float = HEAT_UNITS
-
-    def __post_init__(self):
-        object.__setattr__(self, "title", self.title or self.id)
-        if self.pixels is not None:
-            object.__setattr__(self, "size", self.pixels.shape[:2])
-        if self.size is None:
-            raise ValueError(f"the panel {self.id!r} needs pixels or a size")
-
-    @property
-    def rows(self) -> int:
-        return self.size[0]
-
-    @property
-    def columns(self) -> int:
-        return self.size[1]
-
-    def content(self) -> list:
-        # Decoders differ by a level or two between versions; the shape is what the animation depends on.
-        return ["picture", self.id, self.title, self.note, list(self.size)]
-
-    def encode(self, buffers: list[bytes]) -> dict:
-        encoded = {"kind": "picture", "id": self.id, "title": self.title, "note": self.note, "width": self.width}
-        encoded |= {"rows": self.rows, "columns": self.columns}
-        if self.pixels is not None:
-            buffers.append(_jpeg(self.pixels))
-            encoded["image"] = len(buffers) - 1
+        if self.film:
+            frames = {row * self.columns + column: frame for (row, column), frame in self.frame_of_cell.items()}
+            encoded["film"] = {"panel": self.film, "frames": [frames.get(i, -1) for i in range(self.values.size)]}
         return encoded
 
 
@@ -189,6 +185,47 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Curves:
+    """Numbers that change over time, `values [S, P]`: S curves, one under the other, of P points each, drawn up to the last that is
+    known. A write to cell (s, p) sets point p of curve s. They are measured: the digest takes their names and P.
+
+    Args:
+        labels: a name for each curve; its latest value stands beside it.
+        limits: (lowest, highest) of each curve's axis; by default 0 or less, and what occurs.
+    """
+
+    id: str
+    values: np.ndarray
+    labels: Sequence[str]
+    title: str = ""
+    note: str = ""
+    empty: bool = False
+    width: float = HEAT_UNITS
+    limits: Sequence[tuple[float, float]] | None = None
+
+    def __post_init__(self):
+        values = np.array(self.values, dtype="<f4", order="C")
+        if values.ndim != 2 or values.size == 0 or len(values) != len(self.labels) or not np.isfinite(values).all():
+            raise ValueError(f"the panel {self.id!r} needs finite values [S, P], a row for each of its {len(self.labels)} labels")
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "title", self.title or self.id)
+        if self.limits is None:
+            object.__setattr__(self, "limits", [(min(0.0, float(row.min())), float(row.max())) for row in values])
+
+    rows = property(lambda self: self.values.shape[0])
+    columns = property(lambda self: self.values.shape[1])
+
+    def content(self) -> list:
+        return ["curves", self.id, self.title, self.note, self.empty, list(self.labels), self.columns]
+
+    def encode(self, buffers: list[bytes]) -> dict:
+        buffers.append(self.values.tobytes())
+        encoded = {"kind": "curves", "id": self.id, "title": self.title, "note": self.note, "width": self.width}
+        encoded |= {"rows": self.rows, "columns": self.columns, "labels": list(self.labels), "empty": self.empty}
+        return encoded | {"values": len(buffers) - 1, "limits": [list(pair) for pair in self.limits]}
+
+
+@dataclass(frozen=True)
 class Formula:
     """Lines of plain text that stay on the screen, one under the other."""
 
@@ -211,7 +248,7 @@ class Formula:
         return encoded | {"lines": list(self.lines), "rows": 0, "columns": 0}
 
 
-Panel = Grid | Picture | Bars | Formula
+Panel = Grid | Picture | Film | Bars | Curves | Formula
 
 
 def colours(paint: str) -> np.ndarray:
@@ -223,11 +260,3 @@ def colours(paint: str) -> np.ndarray:
     t = np.linspace(-1, 1, 256)[:, None]
     white, blue, vermilion = np.array([255, 255, 255]), np.array([0, 114, 178]), np.array([213, 94, 0])
     return np.where(t < 0, white + (blue - white) * -t, white + (vermilion - white) * t).round().astype(np.uint8)
-
-
-def _jpeg(pixels: np.ndarray) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=88)
-    return file.getvalue()

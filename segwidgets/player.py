@@ -43,13 +43,14 @@ class Player(anywidget.AnyWidget):
         self.trace = trace
 
     def show(self, trace: Trace) -> None:
-        """Replace what is played; every open view follows."""
+        """Replace what is played, also while a cell is running. Every open view follows: one that stood at the end stands at the
+        new end, any other at its step. What is shown from now on, the still too, is of the new trace."""
         self._trace = _wired(trace)
         self.trace = trace
 
-    def save(self, path) -> None:
-        """Write the animation to `path`: `.html` (plays offline), `.png` (animated) or `.gif`."""
-        self.trace.save(path)
+    def save(self, path, *, seconds: float | None = None) -> None:
+        """Write the animation to `path`: `.html` (plays offline), `.png` (animated) or `.gif`, in which a step stays for `seconds`."""
+        self.trace.save(path, seconds=seconds)
 
     def __repr__(self) -> str:
         return repr(self.trace)

@@ -68,12 +68,7 @@ def _output(fn: Callable, arguments: Mapping[str, object], expected: Tensor) -> 
     name = getattr(fn, "__name__", "your function")
     # Copies: theirs may write into what it gets.
     lifted = {key: arg.clone()[None, None] if isinstance(arg, Tensor) and arg.ndim == 2 else arg for key, arg in arguments.items()}
-    positional, named = _accepted(fn, lifted)
-    try:
-        got = fn(*positional, **named)
-    except Exception as error:
-        called = ", ".join([*list(lifted)[: len(positional)], *named])
-        raise ValueError(f"{name}({called}), called with planes [1, 1, H, W], raised {type(error).__name__}: {error}") from error
+    got = called(fn, lifted, "planes [1, 1, H, W]")
     got = got[0] if isinstance(got, tuple) and got else got
     shape = [1, 1, *expected.shape]
     if not isinstance(got, Tensor):
@@ -84,6 +79,20 @@ def _output(fn: Callable, arguments: Mapping[str, object], expected: Tensor) -> 
     if not torch.isfinite(got).all():
         raise ValueError(f"{name} returned NaN or infinite values; only finite numbers can be shown")
     return got
+
+
+def called(fn: Callable, arguments: Mapping[str, object], shapes: str):
+    """What a student's function returns for as many of the arguments as it takes; `shapes` says in the error what they were.
+
+    Raises: ValueError, one sentence, when it fails.
+    """
+    name = getattr(fn, "__name__", "your function")
+    positional, named = _accepted(fn, dict(arguments))
+    try:
+        return fn(*positional, **named)
+    except Exception as error:
+        passed = ", ".join([*list(arguments)[: len(positional)], *named])
+        raise ValueError(f"{name}({passed}), called with {shapes}, raised {type(error).__name__}: {error}") from error
 
 
 def _accepted(fn: Callable, arguments: dict) -> tuple[list, dict]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from segwidgets.panels import Arrow, Grid, Panel, Picture
+from segwidgets.panels import Arrow, Curves, Film, Grid, Panel, Picture
 from segwidgets.roles import ROLES
 
 MAX_BYTES = 1_000_000
@@ -33,11 +33,12 @@ class TraceStep:
 
     Args:
         caption: one sentence; `[7|chosen]` colours the 7 in the colour of the role "chosen".
-        marks: panel id → role → cells `(row, column)` of a grid, or boxes `(x1, y1, x2, y2)` of a picture in its pixels.
+        marks: panel id → role → cells `(row, column)` of a grid, or boxes `(x1, y1, x2, y2)` of a picture or film in its pixels.
         writes: panel id → cell → the value that the cell has from this step on.
         keep: panel id → cells that stay lit from this step to the end (switches).
         arithmetic: the sum behind the written value, "max(1, 2, 7, 3) = 7".
         terms: panel id → cell → what this step adds to the cell, where values accumulate ("3 × 0.5").
+        shows: film id → the frame that it shows from this step on.
     """
 
     caption: str
@@ -46,11 +47,13 @@ class TraceStep:
     keep: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
     arithmetic: str = ""
     terms: Mapping[str, Mapping[Cell, str]] = field(default_factory=dict)
+    shows: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self):
         # Copies as plain numbers: a caller's tensor that goes on changing must not change what was written.
         writes = {panel: {tuple(cell): float(value) for cell, value in cells.items()} for panel, cells in self.writes.items()}
         object.__setattr__(self, "writes", writes)
+        object.__setattr__(self, "shows", {film: int(frame) for film, frame in self.shows.items()})
 
     @property
     def spans(self) -> list[tuple[str, str]]:
@@ -113,8 +116,10 @@ class Trace:
         """
         meta, _ = self._wire
         exact = all(panel.exact for panel in self.panels if isinstance(panel, Grid) and not panel.empty)
+        exact = exact and not any(isinstance(panel, (Film, Curves)) for panel in self.panels)  # what is said beside a film is measured, too
         steps = [
-            {
+            ({"shows": step.shows} if step.shows else {})
+            | {
                 "caption": step.text if exact else _NUMBER.sub("·", step.text),
                 "arithmetic": step.arithmetic if exact else _NUMBER.sub("·", step.arithmetic),
                 "marks": encoded.get("marks"),
@@ -146,6 +151,11 @@ class Trace:
         """The cells that stay lit in a panel at step `index`."""
         return [cell for step in self.steps[: index + 1] for cell in step.keep.get(panel_id, ())]
 
+    def frame_at(self, film_id: str, index: int) -> int:
+        """The frame that a film shows at step `index` (−1 is the last)."""
+        shown = [step.shows[film_id] for step in self.steps[: range(len(self.steps))[index] + 1] if film_id in step.shows]
+        return shown[-1] if shown else 0
+
     def panel(self, panel_id: str) -> Panel:
         """The panel of that name; a KeyError says which there are."""
         for panel in self.panels:
@@ -153,11 +163,12 @@ class Trace:
                 return panel
         raise KeyError(f"there is no panel {panel_id!r}; there are {[panel.id for panel in self.panels]}")
 
-    def save(self, path) -> None:
-        """Write the animation to `path`: `.html` (self-contained, plays offline), `.png` (animated) or `.gif`."""
+    def save(self, path, *, seconds: float | None = None) -> None:
+        """Write the animation to `path`: `.html` (self-contained, plays offline), `.png` (animated) or `.gif`, in which a step stays
+        for `seconds`."""
         from segwidgets.still import save
 
-        save(self, path)
+        save(self, path, seconds=seconds)
 
     def _validate(self) -> None:
         ids = [panel.id for panel in self.panels]
@@ -176,10 +187,30 @@ class Trace:
                     if panel_id not in ids:
                         raise ValueError(f"step {number} {kind} the panel {panel_id!r}; there are {ids}")
             self._validate_cells(number, step)
+            for film_id, frame in step.shows.items():
+                self._validate_frame(f"step {number}", film_id, frame)
+        for grid in self.panels:
+            if isinstance(grid, Grid) and grid.film:
+                self._validate_film(grid)
+
+    def _validate_frame(self, who: str, film_id: str, frame: int) -> None:
+        films = {panel.id: len(panel.frames) for panel in self.panels if isinstance(panel, Film)}
+        if film_id not in films:
+            raise ValueError(f"{who} shows a frame of the film {film_id!r}; there are {sorted(films)}")
+        if not 0 <= frame < films[film_id]:
+            raise ValueError(f"{who} shows frame {frame} of the film {film_id!r}, which has the frames 0 to {films[film_id] - 1}")
+
+    def _validate_film(self, grid: Grid) -> None:
+        for (row, column), frame in grid.frame_of_cell.items():
+            self._validate_frame(f"cell {(row, column)} of {grid.id!r}", grid.film, frame)
+            if not (0 <= row < grid.rows and 0 <= column < grid.columns):
+                raise ValueError(
+                    f"film_frames of {grid.id!r} has the cell {(row, column)}, and the panel has {grid.rows} rows and {grid.columns} columns"
+                )
 
     def _validate_cells(self, number: int, step: TraceStep) -> None:
         for panel in self.panels:
-            if isinstance(panel, Picture):
+            if isinstance(panel, (Picture, Film)):
                 continue
             marked = [cell for cells in step.marks.get(panel.id, {}).values() for cell in cells]
             for cell in [*marked, *step.writes.get(panel.id, {}), *step.keep.get(panel.id, ())]:
@@ -210,6 +241,8 @@ class Trace:
                 panel: {role: self._places(panel, places) for role, places in roles.items() if len(places)}
                 for panel, roles in step.marks.items()
             }
+        if step.shows:
+            encoded["shows"] = step.shows
         if step.keep:
             encoded["keep"] = {panel: self._places(panel, cells) for panel, cells in step.keep.items()}
         if step.writes:
@@ -225,6 +258,6 @@ class Trace:
     def _places(self, panel_id: str, places) -> list:
         """Cells as flat indices (a third of the bytes of pairs); boxes as they are."""
         panel = self.panel(panel_id)
-        if isinstance(panel, Picture):
+        if isinstance(panel, (Picture, Film)):
             return [[round(float(side), 2) for side in box] for box in places]
         return [int(row) * panel.columns + int(column) for row, column in places]

@@ -1,6 +1,6 @@
 // The quiet row under an animation: buttons, slider, counter; and the keys, which do the same.
 
-import { element } from "./panel.js";
+import { element } from "./element.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const ICONS = {
@@ -29,8 +29,8 @@ function icon(document, name) {
 }
 
 export class Controls {
-  /** @param {object} player with the methods named in KEYS and `goTo(step)` @param {Document} document @param {number} last */
-  constructor(player, document, last) {
+  /** @param {object} player with the methods named in KEYS and `goTo(step)` @param {Document} document */
+  constructor(player, document) {
     this.document = document;
     this.root = element(document, "div", "segw-controls");
     this.back = this.button("back", "Step back", "←", () => player.back());
@@ -39,7 +39,7 @@ export class Controls {
     this.play.append(this.playText);
     this.forward = this.button("forward", "Step forward", "→", () => player.forward());
     this.slider = element(document, "input", "segw-slider");
-    Object.assign(this.slider, { type: "range", min: "0", max: String(last), step: "1", value: "0" });
+    Object.assign(this.slider, { type: "range", min: "0", max: "0", step: "1", value: "0" });
     this.slider.setAttribute("aria-label", "Step");
     this.slider.addEventListener("input", () => player.goTo(Number(this.slider.value)));
     this.counter = element(document, "span", "segw-counter");
@@ -61,6 +61,7 @@ export class Controls {
   }
 
   update({ step, last, playing, speed, loop, predict, caption }) {
+    this.slider.max = String(last); // a trace that is replaced may be longer
     this.slider.value = String(step);
     this.slider.style.setProperty("--segw-part", `${last ? (100 * step) / last : 100}%`);
     this.slider.setAttribute("aria-valuetext", caption);

@@ -2,23 +2,39 @@
 
 /**
  * Puts panels into as few rows as leave a unit readable, and gives the unit that fills the width (and height, if bounded).
- * @param {{width: number, height: number}[]} sizes of the panels, in units, in their order
- * @param {{width: number, height?: number, largest: number, readable: number, arrow: number, titles?: number}} room in pixels:
- *   `readable` is the smallest unit worth one row, `arrow` a gap's width, `titles` a row's height beside its panels
+ * @param {{width: number, height: number, name?: number}[]} sizes of the panels, in units, in their order; `name` is the width in
+ *   pixels of what stands above a panel, which it is never narrower than
+ * @param {{width: number, height?: number, largest: number, readable: number, gaps: number[], titles?: number}} room in pixels:
+ *   `readable` is the smallest unit worth one row, `gaps` the widths between the panels, `titles` a row's height beside its panels
  * @returns {{unit: number, rows: number[][]}}
  */
-export function fitPanels(sizes, { width, height = Infinity, largest, readable, arrow, titles = 44 }) {
+export function fitPanels(sizes, { width, height = Infinity, largest, readable, gaps, titles = 44 }) {
   let best = null;
   for (let count = 1; count <= sizes.length; count++) {
     const rows = splitEvenly(sizes, count);
-    // An arrow stands before every panel but the first of all: a later row begins with one.
-    const fits = rows.map((row) => (width - arrow * (row.length - (row[0] === 0))) / rowWidth(row.map((i) => sizes[i])));
+    // A gap, most with an arrow in it, stands before every panel but the first of all: a later row begins with one.
+    const between = (row) => row.reduce((sum, i) => sum + (i > 0 ? gaps[i - 1] : 0), 0);
+    const fits = rows.map((row) => fitRow(row.map((i) => sizes[i]), width - between(row), largest));
     const tall = rows.reduce((sum, row) => sum + Math.max(...row.map((i) => sizes[i].height)), 0);
     const unit = Math.min(largest, ...fits, (height - rows.length * titles) / tall);
     if (!best || unit > best.unit) best = { unit, rows };
     if (height === Infinity && unit >= readable) break; // a page scrolls: one row is calmer than larger cells in two
   }
   return { unit: Math.max(6, best.unit), rows: best.rows };
+}
+
+/** The largest unit with which a row's panels, each at least as wide as its name, take no more than `room`. */
+function fitRow(sizes, room, largest) {
+  let unit = largest;
+  for (let i = 0; i <= sizes.length; i++) { // each round finds one more panel that its name makes wider, or is the last
+    const named = sizes.filter((size) => size.width * unit < (size.name ?? 0));
+    const free = rowWidth(sizes.filter((size) => !named.includes(size)));
+    const left = room - named.reduce((sum, size) => sum + size.name, 0);
+    if (left < 0 || (free > 0 && left <= 0)) return room / rowWidth(sizes) / 2; // the names alone are too wide: another row is better
+    if (free === 0 || unit * free <= left) break;
+    unit = left / free;
+  }
+  return unit;
 }
 
 function rowWidth(sizes) {

@@ -1,33 +1,41 @@
-// Draws one panel: a grid of numbers, a heat map, a picture, bars or a formula, with marks that glide over it.
+// Draws one panel: a grid of numbers, a heat map, a picture, a film, bars or a formula, with marks that glide over it.
 
+import { STRIP, buildStrips, drawStrips } from "./curves.js";
+import { element } from "./element.js";
+import { FrameStore } from "./frames.js";
 import { formatNumber } from "./format.js";
 import { boxesOfCells } from "./layout.js";
 
 const ORDER = ["ignored", "candidate", "suppressed", "truth", "read", "write", "wrong", "chosen"]; // later ones lie on top
 
 const MOST_NUMBERED = 144; // cells of a heat map that also show their numbers
-
-/** Makes an element with a class and, as plain text, a content. */
-export function element(document, tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  if (text) made.textContent = text;
-  return made;
-}
+const LEGIBLE = 8; // smallest type of these numbers in pixels: below it the colours speak alone
 
 export class PanelView {
-  /** @param {object} spec a panel of the trace @param {import("./trace.js").TraceReader} reader @param {Document} document */
-  constructor(spec, reader, document) {
+  /**
+   * @param {object} spec a panel of the trace @param {import("./trace.js").TraceReader} reader @param {Document} document
+   * @param {PanelView|undefined} former the view that this one replaces, when a new trace does
+   */
+  constructor(spec, reader, document, former) {
     this.spec = spec;
+    this.former = former;
     this.document = document;
     this.root = element(document, "figure", "segw-panel");
     this.root.dataset.panel = spec.id;
-    const caption = element(document, "figcaption", "segw-name", spec.title);
-    caption.append(element(document, "span", "segw-note", spec.note || "\u00a0")); // a blank note keeps the titles in one line
+    this.title = element(document, "span", "segw-title", spec.title);
+    this.note = element(document, "span", "segw-note", spec.note || "\u00a0"); // a blank note keeps the titles in one line
+    const caption = element(document, "figcaption", "segw-name");
+    caption.append(this.title, this.note);
     this.stage = element(document, "div", `segw-stage segw-${spec.kind}`);
     this.root.append(caption, this.stage);
     this.marks = new Map(); // "role:index" → the element that shows it, kept between steps so that it glides
     this.build(reader);
+    this.former = null;
+  }
+
+  /** Whether it shows pixels of its own, on which boxes are marked, and not cells. */
+  get pictured() {
+    return this.spec.kind === "picture" || this.spec.kind === "film";
   }
 
   /** Width and height in units. */
@@ -35,7 +43,19 @@ export class PanelView {
     const { kind, width, rows, columns, lines } = this.spec;
     if (kind === "formula") return { width, height: lines.length * 0.9 };
     if (kind === "bars") return { width, height: rows * 0.8 };
+    if (kind === "curves") return { width, height: rows * STRIP };
     return { width, height: (width / columns) * rows };
+  }
+
+  /** The width in pixels of the title or the note, whichever is longer, in the type they are set in now. */
+  get nameWidth() {
+    const ruler = this.document.createElement("canvas").getContext("2d");
+    const widths = [this.title, this.note].map((text) => {
+      const { fontWeight, fontSize, fontFamily } = this.document.defaultView.getComputedStyle(text); // `font` is "" with tabular figures
+      ruler.font = `${fontWeight} ${fontSize} ${fontFamily}`;
+      return ruler.measureText(text.textContent).width;
+    });
+    return Math.ceil(Math.max(...widths));
   }
 
   setUnit(unit) {
@@ -46,7 +66,9 @@ export class PanelView {
     this.stage.style.setProperty("--segw-side", this.spec.kind === "grid" ? `${cell}px` : "100px"); // how large what is marked is
     const letters = Math.max(2.2, ...this.longest ?? [0]);
     // 0.66: the mean width of a bold letter in DejaVu Sans, the widest of the fonts that hosts choose.
-    this.stage.style.setProperty("--segw-size", `${Math.min(unit * 0.42, (cell * 0.92) / (letters * 0.66))}px`);
+    const size = Math.min(unit * 0.42, (cell * 0.92) / (letters * 0.66));
+    this.stage.style.setProperty("--segw-size", `${size}px`);
+    this.stage.classList.toggle("segw-colours-only", Boolean(this.palette) && size < LEGIBLE);
   }
 
   build(reader) {
@@ -55,11 +77,13 @@ export class PanelView {
       for (const line of this.spec.lines) this.stage.append(element(this.document, "div", "segw-line", line));
     } else if (kind === "bars") {
       this.buildBars(reader);
+    } else if (kind === "curves") {
+      this.strips = buildStrips(this.spec, this.stage, this.document);
     } else if (kind !== "grid" || paint !== "numbers") {
       this.canvas = element(this.document, "canvas", "segw-canvas");
       [this.canvas.width, this.canvas.height] = [columns, rows];
       this.stage.append(this.canvas);
-      if (kind === "picture") this.drawPicture(reader);
+      if (this.pictured) this.buildFrames(reader);
       else this.palette = new Uint8Array(reader.buffers[this.spec.colours]);
       this.lit = element(this.document, "canvas", "segw-lit");
       this.stage.append(this.lit);
@@ -106,20 +130,41 @@ export class PanelView {
     });
   }
 
-  async drawPicture(reader) {
-    if (this.spec.image === undefined) return;
-    const blob = new Blob([reader.buffers[this.spec.image]], { type: "image/jpeg" });
-    const bitmap = await createImageBitmap(blob); // no <img>: its blob address is refused where pages restrict sources
-    this.canvas.getContext("2d").drawImage(bitmap, 0, 0, this.spec.columns, this.spec.rows);
-    this.canvas.dataset.drawn = "true";
+  /** A picture is a film of one frame. */
+  buildFrames(reader) {
+    const { image, frames, lossless } = this.spec;
+    const wanted = frames ?? (image === undefined ? [] : [image]);
+    this.canvas.classList.toggle("segw-hard", Boolean(lossless));
+    this.frames = new FrameStore(wanted.map((buffer) => reader.buffers[buffer]), lossless ? "image/png" : "image/jpeg", this.former?.frames);
+    if (wanted.length) this.showFrame(0);
+  }
+
+  /** Draws frame `index`, at once if it is decoded; until then the frame before stays, so that nothing flickers. */
+  showFrame(index) {
+    this.frame = index;
+    const paint = (bitmap) => {
+      if (this.frame !== index || this.drawn === bitmap) return;
+      this.drawn = bitmap;
+      const { columns, rows } = this.spec;
+      this.canvas.getContext("2d").drawImage(bitmap, 0, 0, columns, rows); // covers all that was there
+      this.canvas.dataset.drawn = "true";
+      this.canvas.dataset.frame = String(index);
+    };
+    this.frames.use(index, paint);
+  }
+
+  dispose() {
+    this.frames?.dispose();
   }
 
   /**
-   * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>, before: Float32Array|null}} state
-   *   `asked` cells show "?", and with `before` also what is there already and will be added to
+   * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>, before: Float32Array|null, frame: number}} state
+   *   `asked` cells show "?", and with `before` also what is there already and will be added to; `frame` of a film
    */
   draw(state) {
+    if (this.spec.kind === "film") this.showFrame(state.frame);
     if (this.spec.kind === "bars") this.drawBars(state);
+    if (this.strips) drawStrips(this.spec, this.strips, state);
     if (this.palette) this.drawHeat(state);
     if (this.cells && this.spec.kind === "grid") this.drawNumbers(state);
   }
@@ -192,7 +237,7 @@ export class PanelView {
     const wanted = new Map();
     for (const role of ORDER) {
       const places = roles?.[role] ?? [];
-      const boxes = this.spec.kind === "picture" ? places : boxesOfCells(places, this.spec.columns);
+      const boxes = this.pictured ? places : boxesOfCells(places, this.spec.columns);
       boxes.forEach((box, i) => wanted.set(`${role}:${i}`, box));
     }
     for (const [key, mark] of this.marks) if (!wanted.has(key)) { mark.remove(); this.marks.delete(key); }

@@ -1,28 +1,28 @@
 // Plays a Trace. Everything here runs in the browser: no step, key or hover asks the kernel for anything.
 
-import { Controls, KEYS, SPEEDS } from "./controls.js";
+import { Controls, KEYS } from "./controls.js";
+import { element } from "./element.js";
 import { fitPanels } from "./layout.js";
-import { element, PanelView } from "./panel.js";
+import { PanelView } from "./panel.js";
+import { Playback } from "./playback.js";
 import { TraceReader } from "./trace.js";
 
 const LARGEST_UNIT = 46;
 const LARGEST_UNIT_FULL = 130;
+const ARROW = 6.2; // widths between two panels, in letters' heights: with an arrow, and without
+const GAP = 2.6;
 
-/** Seconds a step stays at speed 1×: slow for the few steps of a hand-worked example, brisk for a feature map's hundreds. */
-export function secondsPerStep(steps) {
-  return Math.max(0.1, Math.min(1.2, 20 / Math.max(1, steps)));
-}
-
-export class Player {
+export class Player extends Playback {
   /** @param {HTMLElement} host @param {object} meta @param {(DataView|ArrayBuffer)[]} buffers */
   constructor(host, meta, buffers) {
+    super();
     this.host = host;
     this.document = host.ownerDocument;
     this.window = this.document.defaultView;
     this.reader = new TraceReader(meta, buffers);
     this.gone = new AbortController(); // every listener hangs on its signal and leaves with the view
     this.still = this.window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-    Object.assign(this, { step: 0, asked: false, playing: false, speed: 1, loop: false, predict: false, hover: null });
+    this.hover = null;
     if (this.still) this.step = this.reader.last;
     this.build();
     this.listen();
@@ -32,29 +32,86 @@ export class Player {
   }
 
   build() {
-    const { document, reader } = this;
+    const { document } = this;
     this.root = element(document, "div", "segw");
     Object.assign(this.root, { tabIndex: 0 });
     this.root.setAttribute("role", "group");
-    this.root.setAttribute("aria-label", `Animation: ${reader.meta.title}. Space plays, arrow keys step.`);
     this.root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the keys
     this.panelsBox = element(document, "div", "segw-panels");
-    this.views = reader.panels.map((spec) => new PanelView(spec, reader, document));
-    this.arrows = reader.meta.arrows.map((arrow) => this.arrow(arrow));
+    this.legend = element(document, "div", "segw-legend");
     this.caption = element(document, "div", "segw-caption");
     this.caption.setAttribute("aria-live", "polite");
     this.sentence = element(document, "div", "segw-sentence");
     this.caption.append(this.sentence);
     this.arithmetic = element(document, "div", "segw-arithmetic");
-    this.controls = new Controls(this, document, reader.last);
-    this.root.append(this.panelsBox, this.caption, this.arithmetic, this.controls.root);
+    this.controls = new Controls(this, document);
+    this.root.append(this.panelsBox, this.legend, this.caption, this.arithmetic, this.controls.root);
     this.host.append(this.root);
+    this.furnish(this.panelViews(this.reader));
+  }
+
+  /** @param {TraceReader} reader @returns {PanelView[]} not on the page yet; each knows the view that it replaces */
+  panelViews(reader) {
+    const former = (id) => this.views?.find((view) => view.spec.id === id);
+    return reader.panels.map((spec) => new PanelView(spec, reader, this.document, former(spec.id)));
+  }
+
+  /** Puts on the page what belongs to the trace. */
+  furnish(views) {
+    const { meta, legend } = this.reader;
+    this.root.setAttribute("aria-label", `Animation: ${meta.title}. Space plays, arrow keys step.`);
+    for (const view of this.views ?? []) view.dispose();
+    this.views = views;
+    this.arrows = meta.arrows.map((arrow) => this.arrow(arrow));
+    this.panelsBox.replaceChildren(...views.map((view) => view.root));
+    this.legend.replaceChildren(...legend.map(([name, colour]) => this.legendEntry(name, colour)));
+  }
+
+  /**
+   * Plays another trace in place: at its end if the old one stood at its end, else at the same step. What is on the screen stays
+   * until all of the new can be drawn, so that nothing flickers; of traces that come faster than that only the newest is shown.
+   */
+  replace(meta, buffers) {
+    this.waiting = { meta, buffers };
+    this.replacing ??= this.replaceInTurn();
+  }
+
+  async replaceInTurn() {
+    while (this.waiting && !this.gone.signal.aborted) {
+      const { meta, buffers } = this.waiting;
+      this.waiting = null;
+      const reader = new TraceReader(meta, buffers);
+      const views = this.panelViews(reader);
+      await Promise.allSettled(views.map((view) => view.frames?.ready));
+      if (this.gone.signal.aborted) for (const view of views) view.dispose();
+      else this.swap(reader, views);
+    }
+    this.replacing = null;
+  }
+
+  swap(reader, views) {
+    const follows = this.step === this.reader.last && !this.playing;
+    const hover = this.hover;
+    this.reader = reader;
+    this.furnish(views);
+    this.fit();
+    this.hover = null;
+    this.show(follows ? reader.last : this.step);
+    if (hover) this.point(views.find((view) => view.spec.id === hover.panel) ?? null, hover.cell);
   }
 
   arrow(arrow) {
     const made = element(this.document, "div", arrow && !arrow.line ? "segw-arrow segw-sign" : "segw-arrow");
     if (arrow) made.append(element(this.document, "span", "segw-arrow-text", arrow.text));
     if (arrow?.line) made.append(element(this.document, "span", "segw-arrow-line"));
+    return made;
+  }
+
+  legendEntry(name, colour) {
+    const made = element(this.document, "span", "segw-meaning", name);
+    const swatch = element(this.document, "span", "segw-swatch");
+    swatch.style.background = colour;
+    made.prepend(swatch);
     return made;
   }
 
@@ -65,12 +122,13 @@ export class Player {
       // After a click with the mouse the keys belong to the animation, not to the button that was clicked.
       if (event.detail > 0) this.root.focus({ preventScroll: true });
     }, { signal });
-    for (const view of this.views) {
-      const show = (event) => this.point(view, view.cellAt(event));
-      view.stage.addEventListener("pointermove", show, { signal });
-      view.stage.addEventListener("pointerdown", show, { signal });
-      view.stage.addEventListener("pointerleave", () => this.point(null, -1), { signal });
-    }
+    const point = (event) => {
+      const view = this.views.find((each) => each.stage.contains(event.target)) ?? null;
+      this.point(view, view ? view.cellAt(event) : -1);
+    };
+    this.root.addEventListener("pointermove", point, { signal });
+    this.root.addEventListener("pointerdown", point, { signal });
+    this.root.addEventListener("pointerleave", () => this.point(null, -1), { signal });
     this.document.addEventListener("fullscreenchange", () => this.fullscreenChanged(), { signal });
     this.resized = new this.window.ResizeObserver(() => this.fit());
     this.resized.observe(this.host);
@@ -85,6 +143,7 @@ export class Player {
     this.gone.abort();
     this.resized.disconnect();
     this.themes.disconnect();
+    for (const view of this.views) view.dispose();
     this.root.remove();
   }
 
@@ -92,84 +151,6 @@ export class Player {
     // Two frames: the first commits the layout, after the second the pixels are on the screen.
     const { requestAnimationFrame } = this.window;
     requestAnimationFrame(() => requestAnimationFrame(() => { this.root.dataset.state = "painted"; }));
-  }
-
-  // ---- moving -------------------------------------------------------------------------------------------------------
-
-  goTo(step) {
-    this.pause();
-    this.show(step);
-  }
-
-  show(step, asked = false) {
-    this.step = Math.max(0, Math.min(this.reader.last, step));
-    this.asked = asked && this.predict && this.reader.hasWrites(this.step);
-    this.draw();
-  }
-
-  /** One step on; in predict mode a step first asks, then answers. */
-  advance() {
-    if (this.asked) this.show(this.step);
-    else if (this.step < this.reader.last) this.show(this.step + 1, true);
-    else if (this.loop) this.show(0);
-    else return false;
-    return true;
-  }
-
-  forward() { this.pause(); this.advance(); }
-  back() { this.goTo(this.step - 1); }
-  first() { this.goTo(0); }
-  last() { this.goTo(this.reader.last); }
-
-  toggle() {
-    if (this.predict) this.forward(); // the class sets the pace, not the clock
-    else if (this.playing) this.pause();
-    else this.play();
-  }
-
-  play() {
-    if (this.step === this.reader.last) this.show(0);
-    this.playing = true;
-    this.elapsed = 0;
-    this.before = null;
-    this.caption.setAttribute("aria-live", "off"); // a screen reader cannot keep up with playback; it speaks when paused
-    this.controlsChanged();
-    const frame = (now) => {
-      if (!this.playing) return;
-      this.elapsed += this.before === null ? 0 : (now - this.before) / 1000;
-      this.before = now;
-      const seconds = secondsPerStep(this.reader.last) / this.speed;
-      if (this.elapsed >= seconds) {
-        this.elapsed = Math.min(this.elapsed - seconds, seconds); // a tab that slept does not race to catch up
-        if (!this.advance()) { this.pause(); return; }
-      }
-      this.frame = this.window.requestAnimationFrame(frame);
-    };
-    this.frame = this.window.requestAnimationFrame(frame);
-  }
-
-  pause() {
-    if (!this.playing) return;
-    this.playing = false;
-    this.window.cancelAnimationFrame(this.frame);
-    this.caption.setAttribute("aria-live", "polite");
-    this.controlsChanged();
-  }
-
-  setSpeed(index) {
-    this.speed = SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, index))];
-    this.controlsChanged();
-  }
-
-  slower() { this.setSpeed(SPEEDS.indexOf(this.speed) - 1); }
-  faster() { this.setSpeed(SPEEDS.indexOf(this.speed) + 1); }
-  nextSpeed() { this.setSpeed((SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length); }
-  toggleLoop() { this.loop = !this.loop; this.controlsChanged(); }
-
-  togglePredict() {
-    this.pause();
-    this.predict = !this.predict;
-    this.show(this.step);
   }
 
   key(event) {
@@ -219,13 +200,15 @@ export class Player {
     if (width <= 0) return; // a hidden tab; the observer calls again when it shows
     const numbered = this.reader.panels.some((panel) => panel.paint === "numbers");
     // Below 30 pixels a two-digit number cannot be read from a chair; colours can, down to 18.
-    const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, arrow: 6.2 * parseFloat(style.fontSize) };
-    if (full) Object.assign(room, { height: this.window.innerHeight * 0.94 - 230, titles: 70 });
-    const { unit, rows } = fitPanels(this.views.map((view) => view.size), room);
+    const gaps = this.reader.meta.arrows.map((arrow) => parseFloat(style.fontSize) * (arrow ? ARROW : GAP));
+    const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, gaps };
+    if (full) Object.assign(room, { height: this.window.innerHeight * 0.94 - 230 - this.legend.offsetHeight, titles: 70 });
+    const named = (view) => ({ ...view.size, name: Math.min(view.nameWidth, width - Math.max(0, ...gaps)) });
+    const { unit, rows } = fitPanels(this.views.map(named), room);
     this.root.style.setProperty("--segw-unit", `${unit}px`);
     this.panelsBox.replaceChildren(...rows.map((row) => this.row(row)));
     for (const view of this.views) view.setUnit(unit);
-    for (const arrow of this.arrows) arrow.style.width = `${room.arrow}px`;
+    this.arrows.forEach((arrow, i) => { arrow.style.width = `${gaps[i]}px`; });
     this.theme();
   }
 
@@ -262,24 +245,27 @@ export class Player {
         fresh,
         asked: inQuestion ? fresh : new Set(),
         before: inQuestion && reader.addsUp(id, step) ? reader.valuesAt(id, step - 1) : null,
+        frame: reader.frameAt(id, asked ? step - 1 : step),
       });
       view.mark(inQuestion ? withoutAnswer(marks[id], [...fresh]) : asked ? { read: marks[id]?.read ?? [] } : marks[id]);
     }
     this.say();
     this.root.dataset.step = String(step);
+    this.stepped?.();
     this.root.dataset.asked = String(asked);
     this.controlsChanged();
   }
 
   say() {
     const { reader, step, asked } = this;
-    const spans = asked ? [["What goes where? Guess, then press → to see.", ""]] : reader.steps[step].caption;
+    const told = this.racing ? reader.narrationAt(step) : step;
+    const spans = asked ? [["What goes where? Guess, then press → to see.", ""]] : reader.steps[told].caption;
     this.sentence.replaceChildren(...spans.map(([text, role]) => {
       const span = element(this.document, role ? "strong" : "span", "segw-word", text);
       if (role) span.dataset.roleText = role;
       return span;
     }));
-    this.arithmetic.textContent = asked ? "" : reader.steps[step].arithmetic ?? "";
+    this.arithmetic.textContent = asked ? "" : reader.steps[told].arithmetic ?? "";
   }
 
   controlsChanged() {
@@ -301,14 +287,22 @@ export class Player {
       this.draw();
       return;
     }
-    const key = `${view.spec.id}:${cell}`;
-    if (this.hover === key) return;
-    this.hover = key;
+    if (this.hover?.panel === view.spec.id && this.hover.cell === cell) return;
+    this.hover = { panel: view.spec.id, cell };
     const { text, marks } = this.reader.explain(view.spec.id, cell, this.step);
     marks[view.spec.id] = { write: [cell] };
-    for (const each of this.views) each.mark(marks[each.spec.id], true);
+    for (const each of this.views) {
+      each.mark(marks[each.spec.id], true);
+      if (each.spec.kind === "film") this.showFrameOf(each, view.spec.id, cell);
+    }
     this.arithmetic.textContent = text;
-    this.root.dataset.hover = key;
+    this.root.dataset.hover = `${view.spec.id}:${cell}`;
+  }
+
+  /** A film's frame while the pointer is on a cell: the one that belongs to the cell, or the one of the step. */
+  showFrameOf(film, panelId, cell) {
+    const frame = this.reader.frameOfCell(film.spec.id, panelId, cell);
+    film.showFrame(frame < 0 ? this.reader.frameAt(film.spec.id, this.asked ? this.step - 1 : this.step) : frame);
   }
 }
 
@@ -318,20 +312,18 @@ function withoutAnswer(roles, fresh) {
   return { ...(read && { read }), ...(fresh.length && { write: fresh }) };
 }
 
+const positions = new WeakMap(); // trace → the step at which it was seen last
+
 /** anywidget calls this for every view of a widget. */
 function render({ model, el }) {
-  let player = null;
-  const rebuild = () => {
-    const step = player?.step;
-    player?.dispose();
-    const { meta, buffers } = model.get("_trace");
-    player = new Player(el, meta, buffers);
-    if (step) player.show(step);
-  };
-  rebuild();
-  model.on("change:_trace", rebuild);
+  const trace = model.get("_trace");
+  const player = new Player(el, trace.meta, trace.buffers);
+  if (positions.has(trace)) player.show(positions.get(trace)); // a notebook may make its view anew, and where one was is where one is
+  player.stepped = () => positions.set(model.get("_trace"), player.step);
+  const replace = () => player.replace(model.get("_trace").meta, model.get("_trace").buffers);
+  model.on("change:_trace", replace);
   return () => {
-    model.off("change:_trace", rebuild);
+    model.off("change:_trace", replace);
     player.dispose();
   };
 }

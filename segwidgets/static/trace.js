@@ -39,6 +39,27 @@ export class TraceReader {
     return values;
   }
 
+  /** The frame that a film shows at a step. @returns {number} */
+  frameAt(filmId, step) {
+    for (let i = step; i >= 0; i--) {
+      const frame = this.steps[i].shows?.[filmId];
+      if (frame !== undefined) return frame;
+    }
+    return 0;
+  }
+
+  /** The frame that a film shows while the pointer is on a cell, or -1 to leave it as it is. @returns {number} */
+  frameOfCell(filmId, panelId, cell) {
+    const { film } = this.panelById.get(panelId);
+    return film?.panel === filmId ? film.frames[cell] : -1;
+  }
+
+  /** What the colours of all panels mean, each once. @returns {[string, string][]} */
+  get legend() {
+    const entries = this.panels.flatMap((panel) => panel.legend ?? []);
+    return [...new Map(entries.map((entry) => [entry.join(), entry])).values()];
+  }
+
   /** Cells that stay lit at a step. @returns {number[]} */
   keptAt(panelId, step) {
     return this.steps.slice(0, step + 1).flatMap((each) => each.keep?.[panelId] ?? []);
@@ -51,6 +72,12 @@ export class TraceReader {
 
   hasWrites(step) {
     return Object.keys(this.steps[step].writes ?? {}).length > 0;
+  }
+
+  /** The step up to `step` that last said something and did nothing: what it says holds while the steps after it race by. */
+  narrationAt(step) {
+    for (let i = step; i > 0; i--) if (!this.hasWrites(i) && !this.steps[i].shows) return i;
+    return 0;
   }
 
   /**
@@ -82,7 +109,7 @@ export class TraceReader {
   explain(panelId, cell, step) {
     const panel = this.panelById.get(panelId);
     const value = this.valuesAt(panelId, step)[cell];
-    const sees = panel.field ? ` · sees ${Math.round(panel.field.pixels)} × ${Math.round(panel.field.pixels)} pixels` : "";
+    const sees = this.fieldText(panel, cell);
     const place = `${panel.title} at ${formatPlace(cell, panel.columns)}`;
     const marks = this.fieldMarks(panel, cell);
     const writers = this.writersOf(panelId, cell, step);
@@ -103,9 +130,22 @@ export class TraceReader {
     return write.terms?.[write.cells.indexOf(cell)] ?? "";
   }
 
+  /** How large the receptive field of a cell is, in words. */
+  fieldText({ field }, cell) {
+    if (!field) return "";
+    if (field.boxes === undefined) return ` · sees ${Math.round(field.pixels)} × ${Math.round(field.pixels)} pixels`;
+    const [x1, y1, x2, y2] = this.boxOf(field, cell);
+    return ` · sees ${Math.round((x2 - x1) / field.scale)} × ${Math.round((y2 - y1) / field.scale)} pixels`;
+  }
+
+  boxOf(field, cell) {
+    return [...new Float32Array(this.buffers[field.boxes], 16 * cell, 4)];
+  }
+
   /** The receptive field of a cell as a box on its picture, cut at the picture's edge. */
   fieldMarks(panel, cell) {
     if (!panel.field) return {};
+    if (panel.field.boxes !== undefined) return { [panel.field.picture]: { read: [this.boxOf(panel.field, cell)] } };
     const { picture, size, stride, offset } = panel.field;
     const image = this.panelById.get(picture);
     const x = offset + stride * (cell % panel.columns);

@@ -10,26 +10,13 @@ from matplotlib import colormaps
 from PIL import Image
 
 from tests.browser.conftest import HAND, SET_UP
+from tests.browser.looking import cells_under, digits, pixels
 
 tensors: dict = {}
 exec(f"{SET_UP}\n{HAND}", tensors)  # the notebook's own cells, so that both sides start from the same numbers
 x, small, weight = tensors["x"], tensors["small"], tensors["weight"]
 
 POOLED, SWITCHES = F.max_pool2d(x, 2, return_indices=True)
-
-
-def digits(root, panel):
-    """The numbers that a grid shows, NaN where a cell is blank, flat."""
-    texts = root.locator(f"[data-panel={panel}] .segw-cell").all_text_contents()
-    return torch.tensor([float(text.replace("−", "-") or "nan") for text in texts])
-
-
-def pixels(root, panel):
-    """The colours [H, W, 4] of a heat map's canvas."""
-    read = """canvas => ({shape: [canvas.height, canvas.width, 4],
-        data: [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]})"""
-    got = root.locator(f"[data-panel={panel}] .segw-canvas").evaluate(read)
-    return np.array(got["data"]).reshape(got["shape"])
 
 
 def test_run_all_shows_every_widget_with_its_input_and_an_empty_output(notebook):
@@ -146,16 +133,6 @@ def test_the_receptive_field_of_a_real_network_lies_on_the_real_photograph(noteb
     x, y = offset + 12 * stride, offset + 14 * stride
     expected = [max(0, x - size / 2), max(0, y - size / 2), min(224, x + size / 2), min(224, y + size / 2)]
     assert cells_under(root, "photograph", "read", 224) == pytest.approx(expected, abs=0.5)
-
-
-def cells_under(root, panel, role, columns):
-    """The box [x1, y1, x2, y2] of a mark as it lies on the screen, in cells or pixels of a panel that has so many columns."""
-    mark = root.locator(f"[data-panel={panel}] .segw-mark[data-role={role}]")
-    mark.evaluate("mark => Promise.allSettled(mark.getAnimations().map(each => each.finished))")  # once it has glided to its place
-    outer, inner = root.locator(f"[data-panel={panel}] .segw-stage").bounding_box(), mark.bounding_box()
-    scale = columns / outer["width"]
-    left, top = (inner["x"] - outer["x"]) * scale, (inner["y"] - outer["y"]) * scale
-    return [round(side, 2) for side in (left, top, left + inner["width"] * scale, top + inner["height"] * scale)]
 
 
 def colour(values, signed):

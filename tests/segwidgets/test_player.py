@@ -19,7 +19,7 @@ def test_the_output_holds_a_view_a_moving_still_and_a_line_of_text(x):
     assert set(data) == {VIEW, "image/png", "text/plain"}
     assert data[VIEW]["model_id"] == player.model_id
     still = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
-    assert still.is_animated and still.n_frames == 6
+    assert still.is_animated and still.n_frames == 1 + 6  # the first is for paper
     width, height = metadata["image/png"]["width"], metadata["image/png"]["height"]
     assert width <= 860 and width / height == pytest.approx(still.width / still.height, rel=0.02)
 
@@ -71,6 +71,7 @@ def test_show_replaces_what_is_played(x):
     player.show(other.trace)
     assert player.trace is other.trace and repr(player) == repr(other)
     assert player.get_state()["_trace"] != before
+    assert player._repr_mimebundle_()[0]["image/png"] == other._repr_mimebundle_()[0]["image/png"]  # the still is the newest
     with pytest.raises(TypeError, match="Player plays a Trace, got list"):
         player.show([])
 

@@ -9,8 +9,9 @@ import torch
 from PIL import Image, ImageColor
 
 import segwidgets
-from segwidgets import Trace, TraceStep, still
-from segwidgets.panels import Bars, Formula, Grid, Picture
+from segwidgets import Trace, TraceStep
+from segwidgets.drawing import draw_step
+from segwidgets.panels import Bars, Curves, Film, Formula, Grid, Picture
 from segwidgets.roles import ROLES
 from segwidgets.still import MAX_STILL_BYTES, animated_png, page
 
@@ -19,7 +20,7 @@ def frames(data: bytes) -> list[np.ndarray]:
     """Each frame as it stands on the screen, [H, W, 3]."""
     picture = Image.open(io.BytesIO(data))
     shown = []
-    for i in range(picture.n_frames):
+    for i in range(bool(picture.info.get("default_image")), picture.n_frames):  # a default image is no part of the animation
         picture.seek(i)
         shown.append(np.asarray(picture.convert("RGB")).astype(int))
     return shown
@@ -113,7 +114,7 @@ def test_stills_stay_below_300_kilobytes(x, small, kernel, cat):
     for player in players:
         data = png(player)
         assert len(data) <= MAX_STILL_BYTES == 300_000
-        assert 5 <= Image.open(io.BytesIO(data)).n_frames <= 14
+        assert 5 <= len(frames(data)) <= 14
 
 
 @pytest.mark.parametrize("suffix", [".png", ".gif"])
@@ -122,12 +123,49 @@ def test_it_loops_slowly_enough_to_read(x, tmp_path, suffix):
     segwidgets.pool(x).save(path)
     picture = Image.open(path)
     assert picture.is_animated and picture.info["loop"] == 0
-    durations = []
-    for i in range(picture.n_frames):
-        picture.seek(i)
-        durations.append(picture.info["duration"])
-    assert min(durations) >= 800 and durations[-1] >= 2000 and len(durations) == 6
+    times = durations(path)
+    assert min(times) >= 800 and times[-1] >= 2000 and len(times) == 6
 
+
+def durations(path):
+    picture = Image.open(path)
+    times = []
+    for i in range(bool(picture.info.get("default_image")), picture.n_frames):
+        picture.seek(i)
+        times.append(picture.info["duration"])
+    return times
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif"])
+def test_seconds_say_how_long_a_step_stays(x, tmp_path, suffix):
+    for seconds in (0.1, 0.4, 2):
+        segwidgets.pool(x).save(tmp_path / f"pool{suffix}", seconds=seconds)
+        first, *between, last = durations(tmp_path / f"pool{suffix}")
+        assert between == [pytest.approx(1000 * seconds, abs=10)] * 4 and first > between[0] and last > first
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("a.html", 1), ("a.gif", 0), ("a.gif", 61), ("a.png", float("nan"))])
+def test_seconds_that_cannot_be_are_refused(x, tmp_path, name, seconds):
+    with pytest.raises(ValueError, match="seconds is"):
+        segwidgets.pool(x).save(tmp_path / name, seconds=seconds)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_paper_stands_the_last_step(x):
+    """A viewer that shows no animations reads the PNG's own image data (IDAT) and skips the animation's (fdAT)."""
+    data = png(segwidgets.pool(x))
+    chunks, place = [], 8
+    while place < len(data):
+        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        chunks.append((kind, data[place : place + 12 + length]))
+        place += 12 + length
+    plain = data[:8] + b"".join(chunk for kind, chunk in chunks if kind not in (b"acTL", b"fcTL", b"fdAT"))
+    on_paper = Image.open(io.BytesIO(plain))
+    assert getattr(on_paper, "n_frames", 1) == 1
+    np.testing.assert_array_equal(np.asarray(on_paper.convert("RGB")).astype(int), frames(data)[-1])
+    kinds = [kind for kind, _ in chunks]
+    assert kinds.index(b"IDAT") < kinds.index(b"fcTL")  # so the animation begins after it, and does not hold it
+    assert kinds.count(b"fcTL") == 6
 
 def test_the_gif_shows_what_the_png_shows(x, tmp_path):
     player = segwidgets.pool(x)
@@ -162,6 +200,67 @@ def test_a_long_trace_keeps_its_first_and_last_step(cat):
     output = slice(shown[0].shape[1] * 11 // 20, None)
     coloured = [int(((frame[:, output].max(-1) - frame[:, output].min(-1)) > 60).sum()) for frame in shown]
     assert coloured[0] < coloured[len(shown) // 2] < coloured[-1]
+
+
+def film(colours, **options):
+    frames = [np.full((10, 20, 3), colour, np.uint8) for colour in colours]
+    steps = [TraceStep("."), *(TraceStep(".", shows={"f": i}) for i in range(1, len(frames)))]
+    return Trace("t", panels=[Film("f", frames, **options)], steps=steps)
+
+
+def test_a_film_shows_each_step_s_frame_with_its_box():
+    colours = [(200, 30, 60), (30, 200, 60), (30, 60, 200)]
+    shown = frames(animated_png(film(colours, lossless=True))[0])
+    assert len(shown) == 3
+    for frame, colour in zip(shown, colours, strict=True):
+        ys, xs = np.where(near(frame, colour, room=3))
+        assert len(ys) > 10_000 and (np.ptp(xs) + 1) / (np.ptp(ys) + 1) == pytest.approx(2, rel=0.02)
+    boxed = Trace("t", panels=[Film("f", [np.full((10, 20, 3), 200, np.uint8)])], steps=[TraceStep(".", marks={"f": {"read": [(5, 2, 15, 8)]}})])
+    (box,) = boxes(frames(animated_png(boxed)[0])[0], "read")
+    assert (box[2] - box[0]) / (box[3] - box[1]) == pytest.approx(10 / 6, rel=0.05)
+
+
+def test_the_legend_keeps_its_colours():
+    """Each class's patch in its own colour, in the order of the legend, under the panels."""
+    legend = [(f"class {i}", (10 * i, 250 - 9 * i, (37 * i) % 256)) for i in range(20)]
+    frame = frames(animated_png(film([(255, 255, 255)], lossless=True, legend=legend))[0])[0]
+    places = []
+    for _, colour in legend:
+        ys, xs = np.where(near(frame, colour, room=0))
+        assert len(ys) > 50
+        places.append((ys.min() // 10, xs.min()))
+    assert places == sorted(places)
+
+
+def test_films_of_noise_stay_below_300_kilobytes():
+    draw = np.random.default_rng(0)
+    noise = [draw.integers(0, 256, (224, 224, 3), np.uint8) for _ in range(12)]
+    steps = [TraceStep("."), *(TraceStep(".", shows={"a": i, "b": i}) for i in range(1, 12))]
+    small = [frame[:64, :64] for frame in noise]
+    trace = Trace("t", panels=[Film("a", small), Film("b", small)], steps=steps)
+    assert len(animated_png(trace)[0]) <= MAX_STILL_BYTES
+
+
+def test_a_title_wider_than_its_panel_pushes_the_next_one_on():
+    wide = Grid("a", np.ones((1, 1)), title="a title much wider than its panel, which is one cell")
+    trace = Trace("t", panels=[wide, Grid("b", np.ones((2, 2)))], steps=[TraceStep(".", marks={"b": {"write": [(0, 0)]}})])
+    frame = frames(animated_png(trace)[0])[0]
+    height = boxes(frame, "write")[0][1]
+    words = np.where((frame[: height - 20].max(-1) < 100).any(0))[0]
+    gap = max(np.diff(words))  # between the end of the long title and the beginning of the other's
+    assert gap > 30 and boxes(frame, "write")[0][0] > words[np.argmax(np.diff(words))]
+
+
+def test_curves_rise_where_their_numbers_do():
+    values = np.array([[0.0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
+    steps = [TraceStep("."), TraceStep(".", writes={"c": {(row, i): values[row, i] for row in range(2) for i in range(5)}})]
+    trace = Trace("t", panels=[Curves("c", values, ["up", "down"], empty=True)], steps=steps)
+    before, after = (near(frame, rgb("write")) for frame in frames(animated_png(trace)[0]))
+    assert before.sum() == 0
+    ys, xs = np.where(after)
+    middle = (ys.min() + ys.max()) / 2
+    up, down = (np.corrcoef(xs[part], ys[part])[0, 1] for part in (ys < middle, ys > middle))
+    assert up < -0.9 and down > 0.9  # y grows downwards
 
 
 def test_every_kind_of_panel_is_drawn():
@@ -229,7 +328,7 @@ def test_other_suffixes_are_refused(x, tmp_path):
 def test_nothing_of_an_earlier_frame_is_left_behind(x, small):
     """A frame holds only what changed: what it forgot to clear would show as specks of the sentence before."""
     player = segwidgets.unpool(small, 2, switches_from=x)
-    drawn = [np.asarray(still._draw(player.trace, step, 1.6)).astype(int) for step in range(len(player.trace.steps))]
+    drawn = [np.asarray(draw_step(player.trace, step, 1.6)).astype(int) for step in range(len(player.trace.steps))]
     shown = frames(png(player))
     assert len(shown) == len(drawn)
     for one, other in zip(shown, drawn, strict=True):

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { KEYS, SPEEDS } from "../../../segwidgets/static/controls.js";
-import { Player, secondsPerStep } from "../../../segwidgets/static/player.js";
+import { secondsPerStep } from "../../../segwidgets/static/playback.js";
+import { Player } from "../../../segwidgets/static/player.js";
 
 test("the keys are those of the design", () => {
   assert.deepEqual(Object.keys(KEYS).sort(), [" ", "ArrowLeft", "ArrowRight", "End", "Home", "[", "]", "f", "l", "p"]);
