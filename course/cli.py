@@ -1,4 +1,4 @@
-"""The command line: `segcourse open | build | doctor | bench | check`."""
+"""The command line: `segcourse open | build | check | train | doctor | bench`."""
 
 import argparse
 import importlib.util
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from course import __version__, lessons
 from course.errors import CourseError
+from course.recipes import recipes
 
 EXIT_INTERRUPTED = 130
 
@@ -48,6 +49,17 @@ def _parser() -> argparse.ArgumentParser:
     add("notebook", type=Path, metavar="NOTEBOOK", help="a notebook or script; it is run as a copy and never changed")
     add("--timeout", type=_seconds, default=600, metavar="S", help="seconds that one cell may take (600)")
 
+    examples = ["fcn", "fcn --epochs 2 --out small.safetensors", "fcn --checkpoint run.pt", "fcn --data camvid --device cuda"]
+    add = _command(commands, "train", _train, "train one of the course's models by its recipe, and measure it", examples, _recipes())
+    add("name", metavar="NAME", help="the recipe")
+    add("--data", metavar="SET", help="what to train on, of what the recipe offers (its first)")
+    add("--seed", type=_whole, default=0, metavar="N", help="of the first weights and of every draw after them (0)")
+    add("--epochs", type=_whole, metavar="N", help="how often all the data are seen (what the recipe says)")
+    add("--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps (auto)")
+    add("--out", type=Path, metavar="FILE", help="where the weights go (NAME.safetensors here); an older file is replaced")
+    add("--checkpoint", type=Path, metavar="FILE", help="keep the training there after each epoch, and go on from it when it is there")
+    add("--ship", action="store_true", help="write to course/weights and its manifest, in a checkout")
+
     _command(commands, "doctor", _doctor, "tell what is here, what is missing and how to get it", [""])
 
     add = _command(commands, "bench", _bench, "measure what is fast, against its peers on this machine", ["", "-- --help"])
@@ -55,17 +67,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands, name, run, summary, examples):
+def _command(commands, name, run, summary, examples, more=""):
     lines = "\n".join(f"  segcourse {name} {example}".rstrip() for example in examples)
     parser = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"examples:\n{lines}",
+        epilog=f"examples:\n{lines}\n{more}".rstrip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     return parser.add_argument
+
+
+def _recipes() -> str:
+    found = recipes()
+    width = max(map(len, found), default=0)
+    return "\nrecipes:\n" + "\n".join(f"  {name:<{width}}  {what}" for name, what in found.items())
 
 
 def _port(text: str) -> int:
@@ -77,6 +95,12 @@ def _port(text: str) -> int:
 def _seconds(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; accepted are whole numbers from 1")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) < 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number; accepted are 0, 1, 2 and so on")
     return int(text)
 
 
@@ -121,6 +145,16 @@ def _check(options: argparse.Namespace) -> int:
     passed = sum(exercise["passed"] for exercise in report["exercises"])
     print(f"\n{passed} of {len(report['exercises'])} exercises pass.")
     return 0 if passed == len(report["exercises"]) else 1
+
+
+def _train(options: argparse.Namespace) -> int:
+    if options.ship and options.out:
+        raise CourseError("--ship and --out say two places for the weights: choose one.")
+    ship = lessons.require_checkout("train --ship") / "course" / "weights" if options.ship else None
+    from course.follow import Order, follow
+
+    order = {name: getattr(options, name) for name in ("name", "data", "seed", "epochs", "device", "out", "checkpoint")}
+    return 0 if follow(Order(**order, ship=ship), print) else EXIT_INTERRUPTED
 
 
 def _doctor(_: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course import execution
 from course.errors import CourseError
+from course.exercises.exercise import TRAINING_CELL
+from course.exercises.lessons import all_trainings
 
 CELL_MARK = re.compile(r"^# %%.*$", re.MULTILINE)
 COMMENT = re.compile(r"#.*")
@@ -26,6 +29,7 @@ def check_notebook(path: Path, timeout: int = 600) -> dict:
 
     A cell that fails doesn't stop the ones after it, as in JupyterLab when a student runs them one by one. An exercise is asked for
     where its function is defined or handed to `check`, whether that cell runs or not: a broken cell never makes the total smaller.
+    Cells that train are left out, and the files that they wrote are taken from beside the notebook.
 
     Returns:
         `exercises`: a list of `{name, passed, text}` in the notebook's order, `text` being what `check` says or why it could not be
@@ -35,11 +39,13 @@ def check_notebook(path: Path, timeout: int = 600) -> dict:
         CourseError: When the file cannot be read, is no notebook or script, or asks for no exercise.
     """
     notebook = _read(path)
+    notebook.cells = [cell for cell in notebook.cells if not cell.source.lstrip().startswith(TRAINING_CELL)]
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     found = [(name, cell if defines else None) for cell in cells for name, defines in _exercise_names(cell.source)]
     with tempfile.TemporaryDirectory(prefix="segcourse-check-") as folder:
         answer = Path(folder, "answer.json")
         names = [name for name, _ in found]
+        _copy_checkpoints(path.parent, Path(folder), names)
         ask = f"from course.student_notebook import write_answer as _w; _w(globals(), {names!r}, {str(answer)!r})"
         notebook.cells.append(new_code_cell(ask))
         execution.execute(notebook, Path(folder), path.name, timeout, go_on=True)
@@ -61,18 +67,26 @@ def write_answer(namespace: Mapping[str, object], names: Sequence[str], path: st
     """
     from course.exercises.checking import examine
     from course.exercises.lessons import all_exercises
+    from course.exercises.scoring import examine_training
 
-    known = all_exercises()
+    judges = dict.fromkeys(all_exercises(), examine) | dict.fromkeys(all_trainings(), examine_training)
+    known = all_exercises() | all_trainings()
     asked = [name for name in names if name in known]
     own = [name for name in known if getattr(namespace.get(name), "__module__", None) == "__main__"]
     answer = []
     for name in dict.fromkeys(asked + own):
         if name in own:
-            result = examine(known[name], namespace[name])
+            result = judges[name](known[name], namespace[name])
             answer.append({"name": name, "passed": result.passed, "text": repr(result)})
         else:
             answer.append({"name": name, "passed": False, "text": None})
     Path(path).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _copy_checkpoints(source: Path, folder: Path, names: Sequence[str]) -> None:
+    for name, training in all_trainings().items():
+        if name in names and (source / training.checkpoint).is_file():
+            shutil.copyfile(source / training.checkpoint, folder / training.checkpoint)
 
 
 def _judged(exercise: dict, cell: nbformat.NotebookNode | None) -> dict:

@@ -1,6 +1,7 @@
 """The wheel holds what is needed, and the course installed from it hands out lessons without overwriting anything."""
 
 import ast
+import hashlib
 import importlib.metadata
 import os
 import re
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from course import __version__, lessons
+from course.weights import FOLDER, MANIFEST, read_manifest
 from tests.environments import ROOT, build_wheel, new_environment, uv
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -45,6 +47,15 @@ def test_the_wheel_has_the_lessons(names):
     assert {f"course/_lessons/{path.name}" for path in built} <= names
     with_exercises = [path.stem + lessons.EXERCISES for path in built if path.with_stem(path.stem + lessons.EXERCISES).exists()]
     assert {f"course/_lessons/{stem}.ipynb" for stem in with_exercises} <= names
+
+
+def test_the_weights_in_the_wheel_are_those_of_the_manifest(wheel):
+    packed = zipfile.ZipFile(wheel)
+    entries = read_manifest(FOLDER)
+    assert {name for name in packed.namelist() if name.endswith(".safetensors")} == {f"course/weights/{e.file}" for e in entries.values()}
+    for entry in entries.values():
+        assert hashlib.sha256(packed.read(f"course/weights/{entry.file}")).hexdigest() == entry.sha256
+    assert not entries or packed.read(f"course/weights/{MANIFEST}") == (FOLDER / MANIFEST).read_bytes()
 
 
 def test_the_wheel_has_nothing_else(names):

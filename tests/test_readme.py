@@ -12,6 +12,7 @@ import segwidgets
 from course import lessons
 from course.build import repository_of
 from course.exercises import exercises_of
+from course.exercises.lessons import trainings_of
 from tests.environments import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,7 +83,8 @@ def test_a_missing_row_is_told_with_what_to_add(monkeypatch):
 def test_a_row_names_what_is_there(row):
     assert [name for name in names(row["Module"]) if not (name.startswith("course.") and is_there(name))] == []
     assert [name for name in names(row["Widget"]) if not (name.startswith("segwidgets.") and is_there(name))] == []
-    asked = [exercise.name for exercise in exercises_of(notebook_of(row).stem)]
+    lesson = notebook_of(row).stem
+    asked = [exercise.name for exercise in (*exercises_of(lesson), *trainings_of(lesson))]
     assert sorted(names(row["Exercises"])) == sorted(asked)
     assert names(row["Module"]) and names(row["Widget"])
 

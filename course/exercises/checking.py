@@ -9,13 +9,15 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from course.exercises.comparing import Difference, compare
-from course.exercises.exercise import Case, Exercise, Mistake, Value
+from course.exercises.exercise import Case, Exercise, Mistake, TrainingExercise, Value
 from course.exercises.lessons import find_exercise
 from course.exercises.running import Outcome, on_device, one_thread, plain_arrays, run
+from course.exercises.scoring import TrainingResult, examine_training
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,28 @@ class CheckResult:
         return as_html(self)
 
 
-def check(function: Callable, *, device: str = "cpu", seed: int = 0) -> CheckResult:
-    """Run the exercise's cases on your function and show the first that is not right.
+def check(function: Callable, *, device: str = "cpu", seed: int = 0, checkpoint: str | Path | None = None) -> CheckResult | TrainingResult:
+    """Run the exercise's cases on your function and show the first that is not right; or measure the network that you have trained.
 
     Args:
         function: Your function. The exercise is found by its name.
         device: `"cpu"`; `"cuda"` or `"mps"` to run the cases there too; `"auto"` for whichever of these is here.
-        seed: Another seed gives other numbers in the cases.
+        seed: Another seed gives other numbers in the cases, and other pictures.
+        checkpoint: Of a network to train, the safetensors file, where it has another name than the exercise says.
 
     Raises:
-        TypeError: When `function` is not a function with a name.
+        TypeError: When `function` is not a function with a name, or has a checkpoint without being a network to train.
         ValueError: When no exercise has that name, or the device is not here.
     """
-    result = examine(find_exercise(function), function, _devices(device), seed)
+    exercise, devices = find_exercise(function), _devices(device)
+    if isinstance(exercise, TrainingExercise):
+        result = examine_training(exercise, function, checkpoint, device=devices[-1], seed=seed)
+    elif checkpoint is None:
+        result = examine(exercise, function, devices, seed)
+    else:
+        raise TypeError(
+            f"checkpoint= is for networks that you train; {exercise.name} is a function, and check({exercise.name}) is all it needs"
+        )
     if not _shows_last_value():
         print(result)
     return result

@@ -92,6 +92,52 @@ class Exercise:
         return self.solution.__name__
 
 
+# How the cell of a notebook begins that trains: it may take an hour, so whoever checks or grades a notebook leaves it out, and takes
+# the file that it wrote.
+TRAINING_CELL = "# TRAINING"
+
+
+@dataclass(frozen=True)
+class TrainingExercise:
+    """A network to build and to train. It is judged by what it does on pictures that nobody has seen.
+
+    Attributes:
+        prompt: What is asked, in Markdown, without the table of points, which is made from `points`.
+        solution: The course's own builder, without arguments: → a module, images `[N, 3, H, W]` → logits `[N, K, H, W]`. Its name is the
+            exercise's name.
+        training: The source of the cell that builds, trains and saves; it begins with `TRAINING_CELL`.
+        checkpoint: The safetensors file that this cell writes.
+        pictures: `pictures(seed)` → images `[N, 3, H, W]` and their labels `[N, H, W]`. They stay with the one who judges, but for the
+            images.
+        classes: K names, background first.
+        points: (mean IoU from which on, points) pairs, both rising.
+        seconds: of processor time that the network may take for all pictures.
+        docstring: What the starter says in place of the solution's docstring.
+    """
+
+    prompt: str
+    solution: Callable[[], torch.nn.Module]
+    training: str
+    checkpoint: str
+    pictures: Callable[[int], tuple[torch.Tensor, torch.Tensor]] = field(repr=False)
+    classes: tuple[str, ...]
+    points: tuple[tuple[float, int], ...]
+    seconds: float = 60.0
+    docstring: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.solution.__name__
+
+    @property
+    def full(self) -> int:
+        """The most points that there are."""
+        return self.points[-1][1]
+
+    def points_for(self, mean_iou: float) -> int:
+        return max((points for least, points in self.points if mean_iou >= least), default=0)
+
+
 @dataclass(frozen=True)
 class Question:
     """A question answered in words: nothing runs it, so the solution tells what a good answer contains (Markdown)."""

@@ -1,6 +1,7 @@
 """Which lesson has which exercises: lesson `NN_topic` has those of the module `course.exercises.topic`, when there is one.
 
-A lesson's module holds `EXERCISES` (a tuple) and, if it asks anything in words, `QUESTIONS`. That is all the registration there is.
+A lesson's module holds `EXERCISES` (a tuple), `TRAININGS` if there is a network to train, `QUESTIONS` if it asks anything in words, and
+`BUILT`, what its readers have built by then ("the way up of a segmentation network"). That is all the registration there is.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import course.exercises
-from course.exercises.exercise import Exercise, Question
+from course.exercises.exercise import Exercise, Question, TrainingExercise
 
 
 def _topics() -> Iterator[tuple[str, ModuleType]]:
@@ -39,6 +40,15 @@ def exercises_of(lesson: str) -> tuple[Exercise, ...]:
     return _module_of(lesson).EXERCISES
 
 
+def trainings_of(lesson: str) -> tuple[TrainingExercise, ...]:
+    """The networks that a lesson asks its readers to train.
+
+    Raises:
+        ValueError: When the lesson has no exercises.
+    """
+    return getattr(_module_of(lesson), "TRAININGS", ())
+
+
 def questions_of(lesson: str) -> tuple[Question, ...]:
     """The questions of a lesson that are answered in words.
 
@@ -48,12 +58,26 @@ def questions_of(lesson: str) -> tuple[Question, ...]:
     return getattr(_module_of(lesson), "QUESTIONS", ())
 
 
+def built_in(lesson: str) -> str:
+    """What readers have built when they are through with a lesson's exercises.
+
+    Raises:
+        ValueError: When the lesson has no exercises.
+    """
+    return getattr(_module_of(lesson), "BUILT", "all of it")
+
+
 def all_exercises() -> dict[str, Exercise]:
-    """Every exercise of the course by its name."""
+    """Every function to write, of all lessons, by its name."""
     return {exercise.name: exercise for _, module in _topics() for exercise in module.EXERCISES}
 
 
-def find_exercise(function: Callable) -> Exercise:
+def all_trainings() -> dict[str, TrainingExercise]:
+    """Every network to train, of all lessons, by its builder's name."""
+    return {exercise.name: exercise for _, module in _topics() for exercise in getattr(module, "TRAININGS", ())}
+
+
+def find_exercise(function: Callable) -> Exercise | TrainingExercise:
     """The exercise that a student's function answers: the one of the same name.
 
     Raises:
@@ -68,7 +92,7 @@ def find_exercise(function: Callable) -> Exercise:
         )
     if name == "<lambda>":
         raise TypeError("check finds the exercise by the function's name, and a lambda has none: write it with def")
-    exercises = all_exercises()
+    exercises = all_exercises() | all_trainings()
     if name not in exercises:
         close = difflib.get_close_matches(name, exercises, n=1)
         suggestion = f" (did you mean {close[0]}?)" if close else ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from course.exercises.exercise import Exercise, Question
-from course.exercises.lessons import exercises_of, questions_of
+from course.exercises.exercise import Exercise, Question, TrainingExercise
+from course.exercises.lessons import built_in, exercises_of, questions_of, trainings_of
 from course.exercises.starter import solution_code, starter
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _CLOSING = """
 ## Done?
 
 Restart the kernel and run all cells from the top: what worked only because of a cell that you have since deleted shows now. When every
-check is right, you have built the way up of a segmentation network yourself. If one is not, leave it: a cell that fails costs only itself.
+check is right, you have built {built} yourself. If one is not, leave it: a cell that fails costs only itself.
 """.strip()
 
 _WATCH = """
@@ -46,6 +46,14 @@ import segwidgets
 
 {call}
 ```
+""".strip()
+
+_POINTS = """
+| mean IoU from | {least} |
+|---|{rules}
+| points | {points} |
+
+Half of the points are a pass.
 """.strip()
 
 _ANSWER = "*Your answer:*"
@@ -86,9 +94,12 @@ def _notebook(lesson: str, solved: bool) -> NotebookNode:
     cells.append(new_code_cell("import torch\n\nfrom course import check", id="imports"))
     for place, exercise in enumerate(exercises, start=1):
         cells += _exercise_cells(place, exercise, solved)
-    for place, question in enumerate(questions_of(lesson), start=len(exercises) + 1):
+    trainings = trainings_of(lesson)
+    for place, training in enumerate(trainings, start=len(exercises) + 1):
+        cells += _training_cells(place, training, solved)
+    for place, question in enumerate(questions_of(lesson), start=len(exercises) + len(trainings) + 1):
         cells += _question_cells(place, question, solved)
-    cells.append(new_markdown_cell(_CLOSING, id="closing"))
+    cells.append(new_markdown_cell(_CLOSING.format(built=built_in(lesson)), id="closing"))
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -113,6 +124,22 @@ def _exercise_cells(place: int, exercise: Exercise, solved: bool) -> list[Notebo
     if exercise.watch:  # as text: a cell would fail for as long as the function is not written
         cells.append(new_markdown_cell(_WATCH.format(call=exercise.watch), id=_cell_id(exercise.name, "watch")))
     return cells
+
+
+def _training_cells(place: int, training: TrainingExercise, solved: bool) -> list[NotebookNode]:
+    from nbformat.v4 import new_code_cell, new_markdown_cell
+
+    least, points = zip(*training.points, strict=True)
+    columns = {"least": " | ".join(f"{value:.2f}" for value in least), "points": " | ".join(map(str, points)), "rules": "---|" * len(least)}
+    table = _POINTS.format(**columns)
+    code = solution_code(training) if solved else starter(training)
+    check = f'check({training.name}, checkpoint="{training.checkpoint}")'
+    return [
+        new_markdown_cell(f"## {place}. `{training.name}`\n\n{training.prompt}\n\n{table}", id=_cell_id(training.name, "prompt")),
+        new_code_cell(code, id=_cell_id(training.name, "code")),
+        new_code_cell(training.training, id=_cell_id(training.name, "training")),
+        new_code_cell(check, id=_cell_id(training.name, "check")),
+    ]
 
 
 def _question_cells(place: int, question: Question, solved: bool) -> list[NotebookNode]:

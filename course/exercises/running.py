@@ -115,9 +115,9 @@ def run(function: Callable, case: Case, device: str = "cpu") -> Outcome:
             warnings.simplefilter("default")  # a warning turned into an error by the notebook would fail a right answer
             result = function(**inputs)
     except NotImplementedError as error:
-        return _raised(function, error, kind="not written")
+        return raised(function, error, kind="not written")
     except (Exception, SystemExit) as error:
-        return _raised(function, error, kind="raised")
+        return raised(function, error, kind="raised")
     return _outcome_of(result, inputs, case, device)
 
 
@@ -138,7 +138,8 @@ def _outcome_of(result: object, inputs: Mapping[str, Value], case: Case, device:
     return Outcome("returned", arrays)
 
 
-def _raised(function: Callable, error: BaseException, kind: str) -> Outcome:
+def raised(function: Callable, error: BaseException, kind: str) -> Outcome:
+    """The outcome of a call that ended with an error: what it says, and the line of the function's own file or cell."""
     if kind == "not written":
         return Outcome(kind, sentence="Put your code in place of raise NotImplementedError.")
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

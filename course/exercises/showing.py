@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
@@ -158,6 +158,17 @@ def as_html(result: CheckResult) -> str:
         parts.append(_row_html(_block_html(shown, "transparent", "") for shown in _inputs(result)))
         answers = zip(_answers(failure), (_EXPECTED, _GOT), ("", "≠"), strict=True)
         parts.append(_row_html(_block_html(table, colour, sign) for table, colour, sign in answers if table))
+    return _framed(parts, colour)
+
+
+def lines_as_html(lines: Sequence[str], *, right: bool, written: bool = True) -> str:
+    """A result that is sentences alone, the verdict first, in the frame that `as_html` has."""
+    verdict, *rest = (escape(line) for line in lines)
+    parts = [f"<div><strong>{verdict}</strong></div>", *(f"<div>{line}</div>" for line in rest)]
+    return _framed(parts, _QUIET_LINE if not written else _EXPECTED if right else _GOT)
+
+
+def _framed(parts: Iterable[str], colour: str) -> str:
     style = f"{_FONT}; {_INK}; border-left: 4px solid {colour}; padding: 4px 12px; line-height: 1.5"
     return f'<div style="{style}">{"".join(parts)}</div>'
 

@@ -10,12 +10,14 @@ import textwrap
 from collections.abc import Callable
 from types import ModuleType
 
-from course.exercises.exercise import Exercise
+from torch import nn
+
+from course.exercises.exercise import Exercise, TrainingExercise
 
 _WIDTH = 100
 
 
-def starter(exercise: Exercise) -> str:
+def starter(exercise: Exercise | TrainingExercise) -> str:
     """The function's signature and docstring, and `raise NotImplementedError`. Runs by itself after `import torch`."""
     text = exercise.docstring or _for_students(inspect.getdoc(exercise.solution) or "")
     raw = "r" if "\\" in text else ""
@@ -33,7 +35,7 @@ def _for_students(docstring: str) -> str:
 def _signature(function: Callable) -> str:
     """The `def` line, with every alias in its type hints spelled out, so that nothing needs importing but torch."""
     signature = inspect.signature(function, eval_str=True)
-    line = f"def {function.__name__}{signature}:"
+    line = f"def {function.__name__}{signature}:".replace(f"{nn.Module.__module__}.", "torch.nn.")  # its public name
     if len(line) > _WIDTH:
         parameters = "".join(f"    {parameter},\n" for parameter in signature.parameters.values())
         returns = inspect.formatannotation(signature.return_annotation)
@@ -41,7 +43,7 @@ def _signature(function: Callable) -> str:
     return re.sub(r"collections\.abc\.Sequence\[(\w+)\]", r"tuple[\1, ...]", line)  # the cases' sequences are all tuples
 
 
-def solution_code(exercise: Exercise) -> str:
+def solution_code(exercise: Exercise | TrainingExercise) -> str:
     """The source of the course's own function, below the imports that it needs to run in a notebook."""
     source = textwrap.dedent(inspect.getsource(exercise.solution))
     return f"{_imports_of(exercise.solution, source)}\n\n\n{source}".strip()

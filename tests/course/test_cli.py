@@ -40,7 +40,7 @@ def test_the_program_is_installed():
     assert answer.stdout == f"segcourse {lessons.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["open", "build", "check", "doctor", "bench"])
+@pytest.mark.parametrize("command", ["open", "build", "check", "train", "doctor", "bench"])
 def test_each_command_explains_itself_with_examples(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])
@@ -50,7 +50,17 @@ def test_each_command_explains_itself_with_examples(command, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["paint"], ["open", "--port", "0"], ["open", "--port", "x"], ["build", "--timeout", "soon"], ["check"], ["doctor", "--colour"]],
+    [
+        [],
+        ["paint"],
+        ["open", "--port", "0"],
+        ["open", "--port", "x"],
+        ["build", "--timeout", "soon"],
+        ["check"],
+        ["train"],
+        ["train", "fcn", "--seed", "-1"],
+        ["doctor", "--colour"],
+    ],
 )
 def test_a_wrong_command_line_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from course import training
-from course.training import fit, pick_device, to_device
+from course.progress import watched
+from course.training import _mixed_precision, fit, pick_device, to_device
 
 
 def line(count: int = 64) -> TensorDataset:
@@ -160,13 +160,13 @@ def test_progress_goes_to_stderr_only_when_asked_or_watched(capsys, monkeypatch)
     assert capsys.readouterr() == ("", "")
     fit(model(), line(), loss=F.mse_loss, epochs=1, validate=lambda m: {"iou": 0.5}, device="cpu", progress=True)
     out, err = capsys.readouterr()
-    assert out == "" and "loss=" in err and "iou=0.500" in err
+    assert out == "" and "loss=" in err and "iou=0.500" in err and "epoch 1/1" in err
     for stdin, expected in ((True, True), (False, False)):
         shell = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=stdin))
         monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
-        assert training._watched() is expected
+        assert watched() is expected
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
-    assert training._watched() is sys.stderr.isatty()
+    assert watched() is sys.stderr.isatty()
 
 
 def test_to_device_moves_detection_targets():
@@ -183,6 +183,151 @@ def test_pick_device(monkeypatch):
     assert pick_device() == torch.device("mps")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device() == torch.device("cuda")
+
+
+def test_the_learning_rate_is_afterwards_what_it_was():
+    m = model()
+    optimiser = sgd(m, lr=0.25)
+    fit(m, line(), loss=F.mse_loss, epochs=2, optimiser=optimiser, device="cpu")
+    assert optimiser.param_groups[0]["lr"] == 0.25
+    with pytest.raises(ValueError, match="loss became"):
+        fit(m, line(), loss=lambda o, t: F.mse_loss(o, t) * float("nan"), epochs=2, optimiser=optimiser, device="cpu")
+    assert optimiser.param_groups[0]["lr"] == 0.25
+
+
+def test_ctrl_c_during_validation_returns_the_model_so_far(capsys):
+    def validate(m):
+        raise KeyboardInterrupt
+
+    m = model()
+    before = m.weight.item()
+    history = fit(m, line(), loss=F.mse_loss, epochs=5, batch_size=16, validate=validate, device="cpu")
+    assert history.interrupted and history.count() == 4 and history.epochs == {} and m.weight.item() != before and not m.training
+    assert capsys.readouterr().out == "Stopped after 4 of 20 steps; the model keeps what it has learnt so far.\n"
+
+
+def test_on_epoch_sees_the_model_as_validate_does_and_the_history_so_far():
+    seen = []
+
+    def on_epoch(m, history):
+        seen.append((m.training, torch.is_grad_enabled(), dict(history.epochs)))
+
+    m = model()
+    history = fit(m, line(), loss=F.mse_loss, epochs=2, validate=lambda m: {"iou": 0.5}, on_epoch=on_epoch, device="cpu")
+    assert [entry[:2] for entry in seen] == [(False, False)] * 2
+    assert seen[-1][2] == history.epochs and set(history.epochs) == {"loss", "iou"}
+
+
+def test_an_error_of_on_epoch_is_told_and_costs_nothing():
+    def on_epoch(m, history):
+        raise KeyError("no such picture")
+
+    watched, alone = model(), model()
+    with pytest.warns(UserWarning, match="on_epoch failed with KeyError: 'no such picture'; the training goes on"):
+        history = fit(watched, line(), loss=F.mse_loss, epochs=3, on_epoch=on_epoch, device="cpu")
+    fit(alone, line(), loss=F.mse_loss, epochs=3, device="cpu")
+    assert len(history.epochs["loss"]) == 3
+    torch.testing.assert_close(watched.state_dict(), alone.state_dict(), rtol=0, atol=0)
+
+
+def test_mixed_precision_is_off_without_cuda_and_cannot_be_asked_for():
+    seen = []
+
+    def loss(output, target):
+        seen.append((output.dtype, torch.is_autocast_enabled("cuda"), torch.is_autocast_enabled("cpu")))
+        return F.mse_loss(output, target)
+
+    for switch in (None, False):
+        fit(model(), line(), loss=loss, epochs=1, mixed_precision=switch, device="cpu")
+    assert set(seen) == {(torch.float32, False, False)}
+    with pytest.raises(ValueError, match="mixed_precision=True needs a CUDA device, and this training runs on cpu"):
+        fit(model(), line(), loss=loss, epochs=1, mixed_precision=True, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("switch", "device", "mixed"),
+    [(None, "cpu", False), (None, "mps", False), (None, "cuda", True), (True, "cuda:1", True), (False, "cuda", False)],
+)
+def test_the_switch_of_mixed_precision(switch, device, mixed):
+    assert _mixed_precision(switch, torch.device(device)) is mixed
+
+
+class Overflowing(torch.amp.GradScaler):
+    """Gradients overflow at the second step: as on a GPU, the scale falls and the update is left out."""
+
+    def __init__(self, *_, **__):
+        super().__init__("cpu", enabled=False)
+        self.steps, self.value = 0, 4.0
+
+    def get_scale(self):
+        return self.value
+
+    def step(self, optimiser):
+        self.steps += 1
+        return None if self.steps == 2 else optimiser.step()
+
+    def update(self):
+        self.value = 2.0 if self.steps == 2 else self.value
+
+
+def test_an_update_that_is_left_out_is_no_step_of_the_schedule(monkeypatch):
+    rates, m = [], model()
+    optimiser = sgd(m)
+
+    def loss(output, target):
+        rates.append(optimiser.param_groups[0]["lr"])
+        return F.mse_loss(output, target)
+
+    monkeypatch.setattr(torch.amp, "GradScaler", Overflowing)
+    fit(m, line(), loss=loss, epochs=1, batch_size=16, optimiser=optimiser, device="cpu")
+    assert len(rates) == 4 and rates[1] == rates[2] and rates[0] != rates[1] and rates[2] != rates[3]
+
+
+def test_a_full_gpu_is_told_with_what_to_lower(tmp_path):
+    def loss(output, target):
+        if len(done) == 3:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        done.append(1)
+        return F.mse_loss(output, target)
+
+    done = []
+    with pytest.raises(MemoryError, match="^The GPU's memory is full at step 4: lower batch_size, or make .* smaller.$") as caught:
+        fit(model(), line(), loss=loss, epochs=3, batch_size=32, device="cpu")
+    assert caught.value.__cause__.__traceback__ is None, "it would keep the step's tensors on the GPU"
+    done.clear()
+    kept = tmp_path / "run.pt"
+    with pytest.raises(MemoryError, match=r"smaller\. .*run\.pt stays as it was last written\.$"):
+        fit(model(), line(), loss=loss, epochs=3, batch_size=32, device="cpu", checkpoint=kept)
+    assert kept.exists()
+
+
+@pytest.mark.gpu
+def test_mixed_precision_on_the_gpu_computes_in_half_and_learns_in_single():
+    seen = []
+
+    def loss(output, target):
+        seen.append(output.dtype)
+        return F.mse_loss(output, target)
+
+    for switch, dtype in ((None, torch.float16), (True, torch.float16), (False, torch.float32)):
+        seen.clear()
+        m = model()
+        fit(m, line(), loss=loss, epochs=40, batch_size=16, optimiser=sgd(m.cuda()), mixed_precision=switch)
+        assert set(seen) == {dtype} and m.weight.dtype is torch.float32
+        assert abs(m.weight.item() - 3) < 0.01
+
+
+@pytest.mark.gpu
+def test_a_full_gpu_is_told_and_its_memory_is_free_again():
+    class Large(nn.Linear):
+        def forward(self, x):
+            kept = torch.empty(2**28, device="cuda")  # 1 GiB
+            return super().forward(x) + kept[0] + torch.empty(2**50, device="cuda")[0]
+
+    before = torch.cuda.memory_allocated()
+    with pytest.raises(MemoryError, match="The GPU's memory is full at step 1") as caught:
+        fit(Large(1, 1), line(), loss=F.mse_loss, epochs=1)
+    assert torch.cuda.memory_allocated() - before < 2**20, caught
 
 
 @pytest.mark.gpu

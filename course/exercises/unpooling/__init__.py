@@ -11,4 +11,5 @@ from course.exercises.unpooling.conv_transpose_output_size import OUTPUT_SIZE
 from course.exercises.unpooling.max_unpool import MAX_UNPOOL
 
 EXERCISES = (BED_OF_NAILS, MAX_UNPOOL, OUTPUT_SIZE, CONV_TRANSPOSE, CHOICE)
+BUILT = "the way up of a segmentation network"
 QUESTIONS = (CHOICE_QUESTION,)

@@ -11,7 +11,7 @@ import course
 from course.exercises import exercises_of, solution_notebook, starter_notebook
 from course.exercises.lessons import questions_of
 
-LESSONS = ["03_unpooling"]
+LESSONS = ["00_segmentation", "01_sliding_window", "02_fully_convolutional", "03_unpooling"]
 ROOT = Path(course.__file__).parents[1]
 
 
