@@ -14,6 +14,8 @@ import torch
 import segwidgets
 from course import programs
 from course.ops.step import number
+from segwidgets import Trace, TraceStep
+from segwidgets.panels import Curves, FieldBoxes, Film, Grid, Picture
 
 TESTS = sorted((Path(__file__).parent / "js").glob("*.test.js"))
 
@@ -48,15 +50,38 @@ def traces():
         "yours": segwidgets.pool(x, fn=lambda x, *rest: x[..., ::2, ::2]),
         "photograph": segwidgets.pool(torch.rand(8, 12), image=torch.rand(3, 64, 96), field=(24, 8, 4)),
     }
-    return [dump(name, player.trace) for name, player in players.items()]
+    return [dump(name, player.trace) for name, player in players.items()] + [dump("film", film())]
+
+
+def film():
+    """A film beside curves and a grid that shows frames: three frames of one colour each, the first equal to the last."""
+    frames = [np.full((4, 6, 3), level, np.uint8) for level in (0, 90, 180, 0)]
+    panels = [
+        Film("film", frames, lossless=True, legend=[("cat", "#E69F00"), ("dog", (0, 114, 178))]),
+        Picture("picture", frames[0], lossless=True, legend=[("dog", "#0072B2"), ("void", "#000")]),
+        Curves("curves", np.array([[4.0, 2, 1], [0, 0.5, 1]]), ["loss", "mIoU"], empty=True),
+        Grid("cells", np.arange(4.0).reshape(2, 2), film="film", film_frames={(0, 1): 3, (1, 0): 0}, field=FieldBoxes("film", BOXES, 0.5)),
+    ]
+    steps = [
+        TraceStep("First."),
+        TraceStep("One.", shows={"film": 1}, writes={"curves": {(0, 0): 4.0, (1, 0): 0.0}}),
+        TraceStep("A word between."),
+        TraceStep("Two.", shows={"film": 2}, writes={"curves": {(0, 1): 2.0, (1, 1): 0.5}}),
+        TraceStep("Back.", shows={"film": 0}),
+    ]
+    return Trace("a film", panels=panels, steps=steps)
+
+
+BOXES = np.array([[[0, 0, 2, 3], [1, 0, 4, 3]], [[0, 1, 2, 4], [1.5, 1, 6, 4]]])
 
 
 def dump(name, trace):
     meta, buffers = trace.wire()
-    grids = [panel["id"] for panel in meta["panels"] if panel["kind"] == "grid"]
+    grids = [panel["id"] for panel in meta["panels"] if panel["kind"] in ("grid", "curves")]
+    films = {panel.id: [trace.frame_at(panel.id, step) for step in range(len(trace.steps))] for panel in trace.panels if isinstance(panel, Film)}
     steps = range(len(trace.steps))
     states = [{"panel": panel, "step": step, **state(trace, panel, step)} for panel in grids for step in steps]
-    return {"name": name, "meta": meta, "buffers": [base64.b64encode(buffer).decode() for buffer in buffers], "states": states}
+    return {"name": name, "meta": meta, "buffers": [base64.b64encode(buffer).decode() for buffer in buffers], "states": states, "films": films}
 
 
 def state(trace, panel, step):
@@ -80,4 +105,6 @@ def test_under_node(path, given):
 
 
 def test_every_file_of_javascript_tests_is_found():
-    assert [path.name for path in TESTS] == ["controls.test.js", "format.test.js", "layout.test.js", "trace.test.js"]
+    assert [path.name for path in TESTS] == [
+        f"{name}.test.js" for name in ("controls", "curves", "format", "frames", "layout", "playback", "trace")
+    ]

@@ -40,6 +40,35 @@ test("no row is wider than the room, whatever the panels are", () => {
   }
 });
 
+test("a panel is as wide as its name, and the others make room", () => {
+  const sizes = [square(9), { ...square(2), name: 300 }, square(9)];
+  const fitted = fitPanels(sizes, { ...room, readable: 18 });
+  assert.deepEqual(fitted.rows, [[0, 1, 2]]);
+  assert.ok(Math.abs(fitted.unit - (900 - 2 * 76 - 300) / 18) < 1e-9);
+  assert.ok(Math.abs(used(sizes, fitted)[0] - 900) < 1e-6);
+});
+
+test("a name that fits changes nothing", () => {
+  const plain = fitPanels([square(9), square(9)], room);
+  assert.deepEqual(fitPanels([{ ...square(9), name: 100 }, square(9)], room), plain);
+});
+
+test("no row is wider than the room, whatever the names are", () => {
+  let seed = 7;
+  const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+  for (let trial = 0; trial < 500; trial++) {
+    const sizes = Array.from({ length: 1 + Math.floor(random() * 4) }, () => ({ width: 1 + random() * 9, height: 1, name: random() * 220 }));
+    const width = 300 + random() * 1500;
+    const fitted = fitPanels(sizes, { ...room, width });
+    if (fitted.unit > 6) for (const row of used(sizes, fitted)) assert.ok(row <= width + 1e-6, `${row} in ${width}`);
+  }
+});
+
+test("names that do not fit beside each other stand in two rows", () => {
+  const sizes = [{ ...square(4), name: 500 }, { ...square(4), name: 500 }];
+  assert.deepEqual(fitPanels(sizes, room).rows, [[0], [1]]);
+});
+
 test("a bounded height chooses the rows that give the largest cells", () => {
   const wide = fitPanels([square(4), square(4)], { ...room, width: 2000, height: 500, largest: 130 });
   assert.deepEqual(wide.rows, [[0, 1]]);

@@ -23,6 +23,40 @@ for (const { name, reader, states } of traces) {
   });
 }
 
+test("a film shows the frame that Python says, at each step", () => {
+  const { reader, films } = named.film;
+  assert.deepEqual(films, { film: [0, 1, 1, 2, 0] });
+  for (const [film, frames] of Object.entries(films)) frames.forEach((frame, step) => assert.equal(reader.frameAt(film, step), frame));
+});
+
+test("over a cell a film shows the cell's frame, or stays", () => {
+  const { reader } = named.film;
+  assert.deepEqual([0, 1, 2, 3].map((cell) => reader.frameOfCell("film", "cells", cell)), [-1, 3, 0, -1]);
+  assert.equal(reader.frameOfCell("film", "picture", 0), -1);
+  assert.equal(reader.frameOfCell("picture", "cells", 1), -1);
+});
+
+test("equal frames are one buffer", () => {
+  const [first, , , last] = named.film.reader.panelById.get("film").frames;
+  assert.equal(first, last);
+});
+
+test("what a colour means is said once, whichever panels say it", () => {
+  assert.deepEqual(named.film.reader.legend, [["cat", "#e69f00"], ["dog", "#0072b2"], ["void", "#000000"]]);
+  assert.deepEqual(named.pool.reader.legend, []);
+});
+
+test("what a cell sees may be a box of its own", () => {
+  const { marks, text } = named.film.reader.explain("cells", 3, 0);
+  assert.deepEqual(marks.film, { read: [[1.5, 1, 6, 4]] });
+  assert.match(text, /^cells at row 1, column 1 = 3 · sees 9 × 6 pixels$/); // two pixels of the picture are one as shown
+});
+
+test("while steps race by, the last that only said something is told", () => {
+  assert.deepEqual([0, 1, 2, 3, 4].map((step) => named.film.reader.narrationAt(step)), [0, 0, 2, 2, 2]);
+  assert.equal(named.pool.reader.narrationAt(3), 0);
+});
+
 test("buffers may be views into a larger message, at any offset", () => {
   const { meta, buffers, reader } = named.pool;
   const shifted = buffers.map((text) => {
