@@ -103,14 +103,14 @@ def _own_weights() -> Iterator[Finding]:
 
 
 def _data() -> Finding:
-    named = os.environ.get("SEGCOURSE_DATA")
-    if not named:
-        return Finding("data sets", "SEGCOURSE_DATA is not set: the generated and packaged pictures are used")
-    folder = Path(named).expanduser()
-    if not folder.is_dir():
+    from course.data.folder import data_root
+
+    folder, named = data_root(), os.environ.get("SEGCOURSE_DATA")
+    if named and not folder.is_dir():
         return Finding("data sets", f"SEGCOURSE_DATA={named} is no folder", "export SEGCOURSE_DATA=FOLDER")
     found = [name for name in DATA_SETS if (folder / name).is_dir()]
-    return Finding("data sets", f"{', '.join(found) or 'none of ' + ', '.join(DATA_SETS)} in {folder}")
+    where = folder if named else f"{folder}, the place for them, because SEGCOURSE_DATA is not set"
+    return Finding("data sets", f"{', '.join(found) or 'none of ' + ', '.join(DATA_SETS)} in {where}")
 
 
 def _program(name: str, path: Path | None, fix: str) -> Finding:

@@ -264,7 +264,7 @@ def draw_patches(data, each, size):
 # %%
 torch.manual_seed(0)
 patches, classes = draw_patches(Shapes("train", count=400), each=16, size=38)  # [6400, 3, 38, 38], [6400]
-show_pictures({f"patch of {CLASSES[label]}": patches[classes == label][0] for label in (0, 1, 2, 3, 4, 5)})
+show_pictures({CLASSES[label]: patches[classes == label][0] for label in (0, 1, 2, 3, 4, 5)})
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -408,11 +408,13 @@ print(f"ratio           {times['sliding window'] / times['one pass']:5.1f}")
 # %% [markdown]
 # ## What it costs
 #
-# The running table of the course, one row an idea. It always stands for the cat photograph and EfficientNet-Lite0; the time is that of one processor core, yours stands above.
+# The running table of the course, one row an idea. From now on it has two columns for the cost, always of the cat photograph with EfficientNet-Lite0. The time is that of one processor core;
+# yours stands above.
 #
-# | lesson | idea | multiply–adds | time | what it gives | what it still cannot do |
+# | lesson | idea | what it gives | multiply–adds | time | what it still cannot do |
 # |---|---|---|---|---|---|
-# | **01** | **sliding window, 224 at stride 32** | **9.2 billion** | **0.9 s** | **a class for the middle of each window** | **computes the same features again and again; at stride 1, 6,762 billion** |
+# | 00 | colour and nearness | regions, without training | | | say what a region is |
+# | **01** | **sliding window, 224 at stride 32** | **a class for the middle of each window** | **9.2 billion** | **0.9 s** | **stop computing the same features again and again: 6,762 billion at stride 1** |
 #
 # One pass needs 1.0 billion, nine times less, and yet its answers are those of a network that was made for something else, at 1/32 of the resolution. Lesson 02 takes the step for good: a network that is convolutional from
 # its first layer to its last, trained on whole pictures, with an answer for every pixel.

@@ -448,11 +448,11 @@ show_pictures(rows, truth=[masks[i] for i in chosen])
 #
 # The running table of the course, one row an idea:
 #
-# | lesson | idea | what it gives | what it still cannot do |
-# |---|---|---|---|
-# | 01 | sliding window | a class for the middle of each window | computes the same features again and again |
-# | 02 | fully convolutional | all windows in one pass | answers at 1/32 of the resolution |
-# | **03** | **down and up again** | **a label for every pixel, sharp where the way up knows places** | **two cats that touch are one patch of cat** |
+# | lesson | idea | what it gives | multiply–adds | time | what it still cannot do |
+# |---|---|---|---|---|---|
+# | 01 | sliding window, 224 at stride 32 | a class for the middle of each window | 9.2 billion | 0.9 s | stop computing the same features again and again |
+# | 02 | fully convolutional, with skips | a label for every pixel, in one pass | 1.0 billion | 0.1 s | draw finer than its finest features |
+# | **03** | **down and up again** | **outlines that are sharp where the way up knows places** | | | **two cats that touch are one patch of cat** |
 #
 # That last cell is the next problem. A segmentation map says *cat* for every pixel of two cats, and cannot say *two*. Lesson 04 begins at the other end:
 # one object, its class and its box.

@@ -20,6 +20,18 @@ from segwidgets.trace import Trace, TraceStep
 from segwidgets.unpool import unpool
 
 __all__ = [
-    *("Player", "Trace", "TraceStep", "conv_transpose", "feature_ladder", "felzenszwalb", "pixel_loss", "pool", "predictions"),
-    *("receptive_field", "slic", "sliding_window", "threshold", "unpool"),
+    "Player",
+    "Trace",
+    "TraceStep",
+    "conv_transpose",
+    "feature_ladder",
+    "felzenszwalb",
+    "pixel_loss",
+    "pool",
+    "predictions",
+    "receptive_field",
+    "slic",
+    "sliding_window",
+    "threshold",
+    "unpool",
 ]

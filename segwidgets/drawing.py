@@ -30,7 +30,6 @@ LEGIBLE = 8  # smallest type of these numbers in pixels: below it the colours sp
 INK, SOFT, LINE, CELL, PAPER = "#1c2026", "#646b76", "#d5d8dd", "#f6f7f8", "#ffffff"
 
 
-
 def legend_of(trace: Trace) -> list[tuple[str, str]]:
     """What the colours of all its panels mean, each once: (name, hex colour)."""
     return list(dict.fromkeys(entry for panel in trace.panels if isinstance(panel, (Picture, Film)) for entry in panel.legend))

@@ -126,7 +126,9 @@ def effective_fields(
         (gradient,) = torch.autograd.grad(score, pictures, retain_graph=True)
         field = gradient.abs().sum(1).mean(0).cpu().float()  # [H, W]
         if not torch.isfinite(field).all():
-            raise ValueError(f"the gradient of the cell at row {group[0][0]}, column {group[0][1]} is NaN or infinite; its field can't be measured")
+            raise ValueError(
+                f"the gradient of the cell at row {group[0][0]}, column {group[0][1]} is NaN or infinite; its field can't be measured"
+            )
         for cell in group:
             x1, y1, x2, y2 = boxes[cell]
             own = torch.zeros_like(field)

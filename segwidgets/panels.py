@@ -12,7 +12,21 @@ import numpy as np
 
 from segwidgets.pictures import HEAT_UNITS, Film, Frame, Picture
 
-__all__ = ["HEAT_UNITS", "Arrow", "Bars", "Curves", "Field", "FieldBoxes", "Film", "Formula", "Frame", "Grid", "Panel", "Picture", "colours"]
+__all__ = [
+    "HEAT_UNITS",
+    "Arrow",
+    "Bars",
+    "Curves",
+    "Field",
+    "FieldBoxes",
+    "Film",
+    "Formula",
+    "Frame",
+    "Grid",
+    "Panel",
+    "Picture",
+    "colours",
+]
 
 
 @dataclass(frozen=True)

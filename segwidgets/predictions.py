@@ -192,7 +192,7 @@ class Predictions:
     def _curves(self, names: list[str]) -> Curves:
         count = max(len(values) for values in self.epochs.values())
         known = [[value for value in self.epochs[name] if np.isfinite(value)] for name in names]
-        share = [name not in self.losses and 0 <= min(values) and max(values) <= 1 for name, values in zip(names, known, strict=True)]
+        share = [name not in self.losses and min(values) >= 0 and max(values) <= 1 for name, values in zip(names, known, strict=True)]
         limits = [(0, 1) if one else (min(0.0, *values), max(values)) for one, values in zip(share, known, strict=True)]
         values = np.zeros((len(names), count))
         return Curves("training", values, names, note=f"epochs 1 to {count}", empty=True, width=7.0, limits=limits)
@@ -263,7 +263,9 @@ def _bytes(images: Tensor) -> np.ndarray:
 def _numbers(history) -> dict[str, list[float]]:
     epochs = getattr(history, "epochs", history)
     if not isinstance(epochs, Mapping):
-        raise TypeError(f"history is {type(history).__name__}; predictions reads a course.training.History or {{name: one number an epoch}}")
+        raise TypeError(
+            f"history is {type(history).__name__}; predictions reads a course.training.History or {{name: one number an epoch}}"
+        )
     return {name: [float(value) for value in values] for name, values in epochs.items()}
 
 

@@ -36,8 +36,8 @@ IN_FIELD = 1 - 0.9545  # Luo et al., section 3.2: a pixel is in the effective fi
 def receptive_field(model: nn.Module, image, *, layer=None, channel: int | None = None, size: int | None = None, **unknown) -> Player:
     """What each cell of a network's map sees of the picture.
 
-    Over a cell of the map the picture shows its effective field in full colour and its theoretical field as a box; played, it moves from cell
-    to cell. The effective field is the magnitude of the cell's gradient with respect to the picture, summed over the colours and averaged
+    Over a cell of the map the picture shows its effective field in full colour and its theoretical field as a box; played, it moves from
+    cell to cell. The effective field is the magnitude of the cell's gradient with respect to the picture, summed over the colours, averaged
     over two to four slightly noisy copies of the picture if a few seconds allow. A map of more than 200 cells, or a costly model, is
     sampled, down to 4 × 4 cells: the others light up what the nearest of those computed does.
 
@@ -196,7 +196,7 @@ def _first(shown: _Map, computed: int) -> str:
         return "The network's output has only one cell, which stands for the whole picture: point at it."
     if computed == cells:
         return "Each cell of the map looks at a part of the picture: point at one, or play."
-    return f"Each cell looks at a part of the picture: point at one, or play. {computed} of {cells} were computed; others light up as the nearest."
+    return f"Each cell looks at a part of the picture: point at one, or play. {computed} of {cells} were computed; others show the nearest."
 
 
 def _sentence(cell: Cell, each: _Seen, shape) -> str:

@@ -44,7 +44,9 @@ def felzenszwalb(image, scales: Sequence[float] = (30, 100, 300, 1000, 3000), *,
 
     labels = [segmentation.felzenszwalb(floats, scale=scale, sigma=sigma, min_size=min_size) for scale in scales]
     counts = [_count(each) for each in labels]
-    bars = Bars("regions", np.array(counts), [f"scale {number(scale)}" for scale in scales], note="how many", empty=True, width=9.0)
+    bars = Bars(
+        "regions", np.array(counts), [f"scale {number(scale)}" for scale in scales], title="how many", note="regions", empty=True, width=9.0
+    )
     steps = [
         TraceStep(
             f"Neighbouring pixels merge as long as the step in colour between two regions is small; {len(scales)} scales say how small."

@@ -24,9 +24,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 IDENTITIES = frozenset(
-    "relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish hardswish hardsigmoid hardtanh hardshrink softshrink tanhshrink "
-    "sigmoid logsigmoid tanh softplus softsign threshold clamp clip clamp_min clamp_max abs neg sqrt rsqrt exp log square pow reciprocal "
-    "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout".split()
+    (
+        *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish", "hardsigmoid"),
+        *("hardtanh", "hardshrink", "softshrink", "tanhshrink", "sigmoid", "logsigmoid", "tanh", "softplus", "softsign", "threshold"),
+        *("clamp", "clip", "clamp_min", "clamp_max", "abs", "neg", "sqrt", "rsqrt", "exp", "log", "square", "pow", "reciprocal"),
+        *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"),
+    )
 )
 
 

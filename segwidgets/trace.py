@@ -205,7 +205,7 @@ class Trace:
             self._validate_frame(f"cell {(row, column)} of {grid.id!r}", grid.film, frame)
             if not (0 <= row < grid.rows and 0 <= column < grid.columns):
                 raise ValueError(
-                    f"film_frames of {grid.id!r} has the cell {(row, column)}, and the panel has {grid.rows} rows and {grid.columns} columns"
+                    f"film_frames of {grid.id!r} has the cell {(row, column)}, and the panel has {grid.rows} × {grid.columns} cells"
                 )
 
     def _validate_cells(self, number: int, step: TraceStep) -> None:

@@ -1,1 +1,1 @@
-"""Pictures and data sets: `photos` (real), `shapes` (generated). Each is imported by its own name."""
+"""Pictures and data sets: `photos` (real), `shapes` (generated); `camvid`, `voc`, `pets`, `pennfudan` and `coco` (read from a folder)."""

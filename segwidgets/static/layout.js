@@ -11,7 +11,7 @@
 export function fitPanels(sizes, { width, height = Infinity, largest, readable, gaps, titles = 44 }) {
   let best = null;
   for (let count = 1; count <= sizes.length; count++) {
-    const rows = splitEvenly(sizes, count);
+    const rows = splitEvenly(sizes.map((size) => ({ width: Math.max(size.width, (size.name ?? 0) / largest) })), count);
     // A gap, most with an arrow in it, stands before every panel but the first of all: a later row begins with one.
     const between = (row) => row.reduce((sum, i) => sum + (i > 0 ? gaps[i - 1] : 0), 0);
     const fits = rows.map((row) => fitRow(row.map((i) => sizes[i]), width - between(row), largest));
@@ -23,15 +23,15 @@ export function fitPanels(sizes, { width, height = Infinity, largest, readable, 
   return { unit: Math.max(6, best.unit), rows: best.rows };
 }
 
-/** The largest unit with which a row's panels, each at least as wide as its name, take no more than `room`. */
+/** The largest unit with which a row's panels, each at least as wide as its name, take no more than `room`; 0 if the names take more. */
 function fitRow(sizes, room, largest) {
   let unit = largest;
   for (let i = 0; i <= sizes.length; i++) { // each round finds one more panel that its name makes wider, or is the last
     const named = sizes.filter((size) => size.width * unit < (size.name ?? 0));
     const free = rowWidth(sizes.filter((size) => !named.includes(size)));
     const left = room - named.reduce((sum, size) => sum + size.name, 0);
-    if (left < 0 || (free > 0 && left <= 0)) return room / rowWidth(sizes) / 2; // the names alone are too wide: another row is better
-    if (free === 0 || unit * free <= left) break;
+    if (left < 0) return 0;
+    if (unit * free <= left) break;
     unit = left / free;
   }
   return unit;

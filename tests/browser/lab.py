@@ -133,17 +133,19 @@ class Notebook(Watched):
         else:
             self.page.evaluate(f"code => {{ ({run})(code); }}", code)
 
-    def show(self, code: str, cell: int = -1, painted: bool = True) -> Locator:
-        """Run `code` in a cell, the last one unless another is named; give the widget that it shows, painted, or else the output."""
-        run = """async ([code, cell]) => {
+    def show(self, code: str, cell: int = -1, painted: bool = True, wait: bool = True) -> Locator:
+        """Run `code` in a cell, the last one unless another is named; give the widget that it shows, painted, or else the output.
+        Unless told not to `wait`, the cell has ended by then."""
+        run = """async ([code, cell, wait]) => {
             const notebook = jupyterapp.shell.currentWidget.content;
             notebook.activeCellIndex = cell < 0 ? notebook.widgets.length + cell : cell;
             notebook.activeCell.model.sharedModel.setSource(code);
             notebook.activeCell.model.clearExecution();
             await notebook.scrollToItem(notebook.activeCellIndex);
-            await jupyterapp.commands.execute("notebook:run-cell");
+            const ended = jupyterapp.commands.execute("notebook:run-cell");
+            if (wait) await ended;
         }"""
-        self.page.evaluate(run, [code, cell])
+        self.page.evaluate(run, [code, cell, wait])
         if not painted:
             return self.output(cell)
         root = self.output(cell).locator(PAINTED).first

@@ -13,7 +13,8 @@ all_frames = [Frame(np.full((6, 8, 3), 10 * i, np.uint8)) for i in range(25)]
 
 def grow(n):
     steps = [TraceStep(f"Step {i}.", shows={"film": i}, writes={"cells": {(0, i): i}}) for i in range(1, n + 1)]
-    panels = [Film("film", all_frames[: n + 1], lossless=True), Grid("cells", np.zeros((1, 25)), empty=True, film="film", film_frames={(0, 0): 1})]
+    cells = Grid("cells", np.zeros((1, 25)), empty=True, film="film", film_frames={(0, 0): 1})
+    panels = [Film("film", all_frames[: n + 1], lossless=True), cells]
     return Trace("growing", panels=panels, steps=[TraceStep("Step 0."), *steps])
 
 player = Player(grow(1))

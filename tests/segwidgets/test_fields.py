@@ -28,7 +28,7 @@ def boxes(model, size, cells=None, layer=None, device="cpu"):
 
 
 def by_poison(model, size, layer=None):
-    """For each cell the box of pixels that reach it as NaN, which nothing but independence stops: a pixel at a time, in float64 (the float32
+    """For each cell the box of pixels that reach it as NaN, which nothing but independence stops: a pixel at a time, in float64 (float32
     convolutions may work on tiles, all of which one NaN would spoil)."""
     model, reached = model.double(), {}
     with evaluating(model), torch.no_grad():
@@ -212,7 +212,9 @@ def test_what_poisons_a_cell_is_its_field(name):
     assert boxes(model, size) == by_poison(model, size)
 
 
-@pytest.mark.parametrize("name", ["transposed convolution", "bilinear", "a gate", "a shortcut of scale 0", "attention in rows", "functions"])
+@pytest.mark.parametrize(
+    "name", ["transposed convolution", "bilinear", "a gate", "a shortcut of scale 0", "attention in rows", "functions"]
+)
 def test_what_changes_a_cell_lies_in_its_field_and_reaches_its_sides(name):
     """Weights as drawn, values compared bit for bit: nothing is taken for granted about how a dependence travels."""
     torch.manual_seed(1)

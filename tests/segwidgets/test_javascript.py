@@ -78,10 +78,18 @@ BOXES = np.array([[[0, 0, 2, 3], [1, 0, 4, 3]], [[0, 1, 2, 4], [1.5, 1, 6, 4]]])
 def dump(name, trace):
     meta, buffers = trace.wire()
     grids = [panel["id"] for panel in meta["panels"] if panel["kind"] in ("grid", "curves")]
-    films = {panel.id: [trace.frame_at(panel.id, step) for step in range(len(trace.steps))] for panel in trace.panels if isinstance(panel, Film)}
+    films = {
+        panel.id: [trace.frame_at(panel.id, step) for step in range(len(trace.steps))] for panel in trace.panels if isinstance(panel, Film)
+    }
     steps = range(len(trace.steps))
     states = [{"panel": panel, "step": step, **state(trace, panel, step)} for panel in grids for step in steps]
-    return {"name": name, "meta": meta, "buffers": [base64.b64encode(buffer).decode() for buffer in buffers], "states": states, "films": films}
+    return {
+        "name": name,
+        "meta": meta,
+        "buffers": [base64.b64encode(buffer).decode() for buffer in buffers],
+        "states": states,
+        "films": films,
+    }
 
 
 def state(trace, panel, step):

@@ -106,7 +106,10 @@ def test_a_grid_shows_a_frame_for_each_cell():
         (lambda: Film("film", [FRAMES[0], FRAMES[0][:3]]), "have the sizes \\[\\(3, 8\\), \\(6, 8\\)\\]; they must all have one"),
         (lambda: Film("film", [FRAMES[0] / 255]), "\\[H, W, 3\\] uint8, got \\[6, 8, 3\\] float64"),
         (lambda: Film("film", [FRAMES[0][..., 0]]), "got \\[6, 8\\] uint8"),
-        (lambda: Film("film", FRAMES, legend=[("cat", "no colour")]), "legend of 'film' takes \\(name, colour\\) .* got \\('cat', 'no colour'\\)"),
+        (
+            lambda: Film("film", FRAMES, legend=[("cat", "no colour")]),
+            "legend of 'film' takes \\(name, colour\\) .* got \\('cat', 'no colour'\\)",
+        ),
         (lambda: Film("film", FRAMES, legend=[("cat", (300, 0, 0))]), "legend of 'film'"),
         (lambda: Picture("p", FRAMES[0], legend=["cat"]), "legend of 'p'"),
         (lambda: Grid("g", np.ones((1, 1)), film_frames={(0, 0): 1}), "'g' has film_frames but no film"),
@@ -114,7 +117,10 @@ def test_a_grid_shows_a_frame_for_each_cell():
         (lambda: made(steps=(TraceStep(".", shows={"film": -1}),)), "step 0 shows frame -1"),
         (lambda: made(steps=(TraceStep(".", shows={"cells": 1}),)), "step 0 shows a frame of the film 'cells'; there are \\['film'\\]"),
         (lambda: made(grid=replace(GRID, film="other")), "cell \\(0, 0\\) of 'cells' shows a frame of the film 'other'"),
-        (lambda: made(film=Film("film", FRAMES[:4])), "cell \\(1, 1\\) of 'cells' shows frame 4 of the film 'film', which has the frames 0 to 3"),
+        (
+            lambda: made(film=Film("film", FRAMES[:4])),
+            "cell \\(1, 1\\) of 'cells' shows frame 4 of the film 'film', which has the frames 0 to 3",
+        ),
         (lambda: made(grid=replace(GRID, film_frames={(2, 0): 1})), "film_frames of 'cells' has the cell \\(2, 0\\)"),
         (lambda: Curves("c", np.ones((2, 3)), ["one"]), "'c' needs finite values \\[S, P\\], a row for each of its 1 labels"),
         (lambda: Curves("c", np.full((1, 3), np.nan), ["one"]), "'c' needs finite values"),

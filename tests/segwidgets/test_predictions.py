@@ -34,7 +34,9 @@ class Given(nn.Module):
 
 
 def history(epochs, **more):
-    return SimpleNamespace(epochs={"loss": [1 / (i + 1) for i in range(epochs)]} | {k: v[:epochs] for k, v in more.items()}, steps={"loss": []})
+    return SimpleNamespace(
+        epochs={"loss": [1 / (i + 1) for i in range(epochs)]} | {k: v[:epochs] for k, v in more.items()}, steps={"loss": []}
+    )
 
 
 @pytest.fixture
@@ -292,14 +294,22 @@ def test_the_notebook_gets_the_newest_still_at_the_end_of_the_cell(images):
         (lambda i: segwidgets.predictions(i * 255, classes=CLASSES), ValueError, "values outside 0…1; divide 8-bit pixels by 255"),
         (lambda i: segwidgets.predictions(i * torch.nan, classes=CLASSES), ValueError, "values outside 0…1"),
         (lambda i: segwidgets.predictions(i.repeat(10, 1, 1, 1), classes=CLASSES), ValueError, "holds 10 pictures; .* pass images\\[:9\\]"),
-        (lambda i: segwidgets.predictions(i, labels()[:, :4], classes=CLASSES), ValueError, "truth is int64 \\[1, 4, 12\\]; it takes whole"),
+        (
+            lambda i: segwidgets.predictions(i, labels()[:, :4], classes=CLASSES),
+            ValueError,
+            "truth is int64 \\[1, 4, 12\\]; it takes whole",
+        ),
         (lambda i: segwidgets.predictions(i, labels().float(), classes=CLASSES), ValueError, "truth is float32"),
         (lambda i: segwidgets.predictions(i, labels() + 1, classes=CLASSES), ValueError, "truth has the class 3, and classes names 0 to 2"),
         (lambda i: segwidgets.predictions(i, classes="abc"), ValueError, "classes is 'abc'"),
         (lambda i: segwidgets.predictions(i, classes=["background"]), ValueError, "at least two classes"),
         (lambda i: segwidgets.predictions(i, classes=CLASSES, every=0), ValueError, "every is 0; it takes a whole number"),
         (lambda i: segwidgets.predictions(i, classes=CLASSES, evry=1), TypeError, "did you mean 'every'"),
-        (lambda i: segwidgets.predictions(i, classes=CLASSES)(Given(labels(), 4), history(1)), ValueError, "scores for 4 classes, .* names 3"),
+        (
+            lambda i: segwidgets.predictions(i, classes=CLASSES)(Given(labels(), 4), history(1)),
+            ValueError,
+            "scores for 4 classes, .* names 3",
+        ),
         (lambda i: segwidgets.predictions(i, classes=CLASSES)(nn.Flatten(), history(1)), ValueError, "gives \\[1, 288\\] for 1 picture;"),
         (lambda i: segwidgets.predictions(i, classes=CLASSES)(Broken(), history(1)), ValueError, "scores are NaN"),
         (lambda i: segwidgets.predictions(i, classes=CLASSES)(Given(labels()), [1]), TypeError, "history is list"),

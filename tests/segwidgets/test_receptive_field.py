@@ -71,7 +71,7 @@ def test_a_frame_is_the_picture_where_it_counts_and_dark_where_nothing_can(image
 
 
 def test_what_counts_is_told_by_the_paper_s_measure():
-    """Of a kernel of equal weights all pixels count alike: the effective field is as large as the theoretical one, grown by the smoothing."""
+    """Of a kernel of equal weights all pixels count alike: the effective field is the theoretical one, grown by the smoothing."""
     model = nn.Conv2d(3, 1, 11, 8, 5, bias=False)
     model.weight.data.fill_(1.0)
     player = segwidgets.receptive_field(model, torch.rand(3, 64, 64), channel=0)
@@ -226,7 +226,11 @@ UNUSED.forward = lambda x: UNUSED["used"](x)
     [
         (lambda i: segwidgets.receptive_field(lambda x: x, i), TypeError, "model is function; receptive_field looks into an nn.Module"),
         (lambda i: segwidgets.receptive_field(torch.jit.script(nn.ReLU()), i), TypeError, "compiled to TorchScript"),
-        (lambda i: segwidgets.receptive_field(small(), i[:2]), ValueError, "image has the shape \\[2, 24, 32\\]; a picture is \\[3, H, W\\]"),
+        (
+            lambda i: segwidgets.receptive_field(small(), i[:2]),
+            ValueError,
+            "image has the shape \\[2, 24, 32\\]; a picture is \\[3, H, W\\]",
+        ),
         (lambda i: segwidgets.receptive_field(small(), i * torch.nan), ValueError, "image has NaN or infinite values"),
         (lambda i: segwidgets.receptive_field(small(), i, layer="3"), ValueError, "the model has no layer '3'"),
         (lambda i: segwidgets.receptive_field(torchvision.models.resnet18(), i, layer="layer33"), ValueError, "did you mean 'layer3'"),
@@ -239,7 +243,11 @@ UNUSED.forward = lambda x: UNUSED["used"](x)
         (lambda i: segwidgets.receptive_field(NotANumber(), i), ValueError, "the model's map has NaN or infinite values"),
         (lambda i: segwidgets.receptive_field(Words(), i), ValueError, "the model gives str and no map"),
         (lambda i: segwidgets.receptive_field(nn.Flatten(2), i), ValueError, "the model gives \\[1, 3, 768\\] for 1 picture, and a map is"),
-        (lambda i: segwidgets.receptive_field(nn.Conv2d(3, 1, 40), i), ValueError, "can't be run on a picture of 24×32 pixels .* try a larger"),
+        (
+            lambda i: segwidgets.receptive_field(nn.Conv2d(3, 1, 40), i),
+            ValueError,
+            "can't be run on a picture of 24×32 pixels .* try a larger",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_one_sentence(image, call, kind, sentence):

@@ -167,6 +167,7 @@ def test_on_paper_stands_the_last_step(x):
     assert kinds.index(b"IDAT") < kinds.index(b"fcTL")  # so the animation begins after it, and does not hold it
     assert kinds.count(b"fcTL") == 6
 
+
 def test_the_gif_shows_what_the_png_shows(x, tmp_path):
     player = segwidgets.pool(x)
     player.save(tmp_path / "pool.gif")
@@ -215,7 +216,9 @@ def test_a_film_shows_each_step_s_frame_with_its_box():
     for frame, colour in zip(shown, colours, strict=True):
         ys, xs = np.where(near(frame, colour, room=3))
         assert len(ys) > 10_000 and (np.ptp(xs) + 1) / (np.ptp(ys) + 1) == pytest.approx(2, rel=0.02)
-    boxed = Trace("t", panels=[Film("f", [np.full((10, 20, 3), 200, np.uint8)])], steps=[TraceStep(".", marks={"f": {"read": [(5, 2, 15, 8)]}})])
+    boxed = Trace(
+        "t", panels=[Film("f", [np.full((10, 20, 3), 200, np.uint8)])], steps=[TraceStep(".", marks={"f": {"read": [(5, 2, 15, 8)]}})]
+    )
     (box,) = boxes(frames(animated_png(boxed)[0])[0], "read")
     assert (box[2] - box[0]) / (box[3] - box[1]) == pytest.approx(10 / 6, rel=0.05)
 

@@ -30,7 +30,7 @@ class Driven extends Playback {
 test("slow steps are told one by one", () => {
   const player = new Driven(3);
   player.play();
-  player.run(4);
+  player.run(5);
   assert.deepEqual(player.told, [1, 2, 3, 3]); // and once more when it stands still
 });
 
