@@ -451,7 +451,7 @@ show_pictures(rows, truth=[masks[i] for i in chosen])
 # | lesson | idea | what it gives | multiply–adds | time | what it still cannot do |
 # |---|---|---|---|---|---|
 # | 01 | sliding window, 224 at stride 32 | a class for the middle of each window | 9.2 billion | 0.9 s | stop computing the same features again and again |
-# | 02 | fully convolutional, with skips | a label for every pixel, in one pass | 1.0 billion | 0.1 s | draw finer than its finest features |
+# | 02 | fully convolutional, with skips | a label for every pixel, in one pass | 1.1 billion | 0.1 s | draw finer than its finest features |
 # | **03** | **down and up again** | **outlines that are sharp where the way up knows places** | | | **two cats that touch are one patch of cat** |
 #
 # That last cell is the next problem. A segmentation map says *cat* for every pixel of two cats, and cannot say *two*. Lesson 04 begins at the other end:

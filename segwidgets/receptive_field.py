@@ -119,7 +119,7 @@ def _shown_map(look: Look, x: Tensor, channel: int | None) -> tuple[_Map, float]
     rows, columns = (range(step // 2, length, step) for length in maps.shape[1:])
     values = (maps.mean(0) if channel is None else maps[channel])[rows.start :: step, columns.start :: step]  # [h, w]
     title = "map, mean over channels" if channel is None else f"map, channel {channel}"
-    shape = str([1, *maps.shape]) + (f", every {step}th cell" if step > 1 else "")
+    shape = str([1, *maps.shape]) + (f", one cell of each {step} × {step}" if step > 1 else "")
     cost = work.multiplications / MULTIPLICATIONS + work.numbers / NUMBERS
     return _Map(values.float().cpu(), title, shape, rows, columns), max(cost, 1e-6)
 
@@ -209,7 +209,7 @@ def _sentence(cell: Cell, each: _Seen, shape) -> str:
 def _last(seen: list[_Seen], shape) -> str:
     x1, y1, x2, y2 = widest = max((each.box for each in seen), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
     side = sorted(each.side for each in seen)[len(seen) // 2]
-    share = f", {side * side / ((x2 - x1) * (y2 - y1)):.0%} of it" if x2 > x1 else ""
+    share = f", {min(1.0, side * side / ((x2 - x1) * (y2 - y1))):.0%} of it" if x2 > x1 else ""
     return f"A cell can see [{_box_text(widest, shape)}|read], and what counts is about [{side:.0f} × {side:.0f}|chosen] pixels{share}."
 
 

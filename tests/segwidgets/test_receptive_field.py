@@ -103,7 +103,7 @@ def test_a_large_map_is_sampled_and_says_so():
     model = nn.Conv2d(3, 2, 3, padding=1)
     player = segwidgets.receptive_field(model, torch.rand(3, 70, 100))
     grid, film = player.trace.panel("map"), player.trace.panel("picture")
-    assert grid.values.shape == (17, 25) and "[1, 2, 70, 100], every 4th cell" in grid.note
+    assert grid.values.shape == (17, 25) and "[1, 2, 70, 100], one cell of each 4 × 4" in grid.note
     assert len(film.frames) - 1 <= 200 and f"{len(film.frames) - 1} of 425 were computed" in player.trace.steps[0].text
     assert set(grid.frame_of_cell) == {(r, c) for r in range(17) for c in range(25)}
     boxes = boxes_of(player)
