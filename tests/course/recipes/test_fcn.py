@@ -67,7 +67,6 @@ def test_every_rung_of_the_ladder_is_built_and_refines(shipped):
             predicted = rung.eval().decode(tested, (128, 128))["out"].argmax(1)
         found[finest] = mean_iou(predicted, unseen.targets.long(), 7)
     assert found[32] + 0.05 < found[16] < found[8] - 0.02, found
-    print(found)
 
 
 class OnFeatures(torch.nn.Module):
