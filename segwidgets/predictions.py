@@ -25,7 +25,7 @@ MOST_PICTURES = 9
 MOST_FRAMES = 100
 MOST_FRAME_BYTES = 700_000  # of the 1 MB that a trace may have
 MOST_CURVES = 4
-SHARE = 0.03  # of the time, at most, that goes into showing
+SHARE = 0.02  # of the time, at most, that goes into showing
 NOT_YET = 0  # the frame before the first prediction: an empty sheet
 
 FIRST = "After each epoch the network labels these pictures again."
@@ -40,7 +40,7 @@ def predictions(images, truth=None, *, classes: Sequence[str], every: int = 1, *
 
     After each epoch the model, in evaluation mode and on whatever device it is, predicts the class of every pixel. Open views
     follow; when the training is over the frames can be played. A long training keeps an even choice of its epochs and always the
-    newest, so that the animation stays below 1 MB; showing takes at most 3 % of the time, by skipping a view that would come too
+    newest, so that the animation stays below 1 MB; showing takes at most 2 % of the time, by skipping a view that would come too
     soon after the last. What was skipped appears at the cell's end.
 
     Args:

@@ -242,7 +242,7 @@ def test_showing_waits_while_it_would_take_too_much_of_the_time(images, monkeypa
     for epoch in range(1, 21):
         clock.now += 1.0
         live(Given(labels(epoch)), history(epoch))
-    assert shown == [1, 5, 9, 13, 17]  # every 3.33 s, so that 3 % of the time go into it
+    assert shown == [1, 6, 11, 16]  # every 5 s, so that 2 % of the time go into it
     assert len(live.trace.steps) - 1 == 20 and shown[-1] == 20  # and whoever asks sees all
 
 

@@ -225,7 +225,9 @@ def test_the_bar_counts_bytes_and_begins_where_the_part_ends(url, path, capsys):
 @pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
 def test_ctrl_c_keeps_what_has_come_for_the_next_time(url, path, server):
     server.pause.clear()
-    program = f"from course.data.download import download; download({url!r}, {str(path)!r}, progress=False)"
+    # A shell that runs the tests in the background leaves SIGINT ignored, and children inherit that.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listen}; from course.data.download import download; download({url!r}, {str(path)!r}, progress=False)"
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True)
     waited = time.monotonic() + 30
     while not (part_of(path).exists() and part_of(path).stat().st_size == len(DATA) // 2):
