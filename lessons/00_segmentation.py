@@ -143,7 +143,7 @@ segwidgets.felzenszwalb(cat(), scales=(100, 300, 1000), min_size=50)
 
 # %% [markdown]
 # At scale 100 the cat is torn into dozens of pieces. At scale 1000 its fur and what lies behind it are one region. And there is *no* scale in between at which the cat is a region: at 300
-# its stripes still stand apart, and its cheek has already run into the background. The stripes differ more from each other than the cheek from the carpet.
+# its stripes still stand apart, and its cheek has already run into the background. The stripes differ more from each other than the cheek from the room behind it.
 #
 # ### Superpixels
 #
@@ -161,7 +161,7 @@ segwidgets.slic(cat(), n_segments=100, iterations=4)
 #
 # <details><summary>Answer</summary>
 #
-# None. All three look at colours, at most at those of neighbours. That the eye, the whiskers and the striped fur belong together, and the carpet of the same colour does not, cannot
+# None. All three look at colours, at most at those of neighbours. That the eye, the whiskers and the striped fur belong together, and the room behind, of nearly the same colour, does not, cannot
 # be seen in any colour. One has to have seen cats. That is why the rest of this course learns.
 #
 # </details>
@@ -389,7 +389,7 @@ print(f"mean IoU with the best names: {metrics.mean_iou(named, truth, len(CLASSE
 #
 # | lesson | idea | what it gives | what it still cannot do |
 # |---|---|---|---|
-# | **00** | **colour and nearness** | **regions, at once and without training** | **say what a region is; tell the cat from the carpet** |
+# | **00** | **colour and nearness** | **regions, at once and without training** | **say what a region is; tell the cat from the room** |
 #
 # The next idea is the oldest that works: show a classifier not a pixel but the *window* around it, and ask what is in the middle. Then move the window on by a pixel, and ask again. Lesson 01 does
 # that with a real network on our cat, and counts.
