@@ -20,8 +20,6 @@ from collections.abc import Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import ResNet
-from torchvision.models.resnet import Bottleneck
 
 from course.models.stages import resnet_stages
 from course.ops import arguments
@@ -301,6 +299,8 @@ def from_torchvision(tv_model: nn.Module) -> FCN:
 
     Raises: TypeError or ValueError for another model.
     """
+    from torchvision.models.resnet import Bottleneck, ResNet  # here, because importing it changes the environment
+
     tensors = tv_model.state_dict()
     if not {"backbone.layer4.0.conv3.weight", "classifier.0.weight", "classifier.4.weight"} <= tensors.keys():
         raise TypeError(f"from_torchvision takes torchvision's fcn_resnet50 or fcn_resnet101, not {type(tv_model).__name__}.")

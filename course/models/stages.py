@@ -11,12 +11,15 @@ Shape letters: N images, C channels, H height, W width.
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import MobileNetV2, ResNet
 
 from course.models.backbones import LAST_BLOCK, EfficientNetLite0
+
+if TYPE_CHECKING:  # importing torchvision.models changes the environment, and importing the course changes nothing
+    from torchvision.models import MobileNetV2, ResNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0…1, as all of torchvision's weights were trained
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -80,7 +83,7 @@ class Normalise(nn.Module):
         return (images - self.mean) / self.deviation
 
 
-def resnet_stages(resnet: ResNet) -> Stages:
+def resnet_stages(resnet: "ResNet") -> Stages:
     """The stages of a torchvision ResNet, without its classifier: "stem" and "layer1" at stride 4, "layer2" 8, "layer3" 16, "layer4" 32.
 
     With `replace_stride_with_dilation=[False, True, True]` the last two stay at stride 8. Takes pictures that are normalised already.
@@ -90,7 +93,7 @@ def resnet_stages(resnet: ResNet) -> Stages:
     return Stages({"stem": nn.Sequential(stem), **layers})
 
 
-def mobilenet_v2_stages(mobilenet: MobileNetV2) -> Stages:
+def mobilenet_v2_stages(mobilenet: "MobileNetV2") -> Stages:
     """The stages of a torchvision MobileNetV2, without its classifier, by stride: 2, 4, 8, 16, 32 with 16, 24, 32, 96, 1280 channels.
 
     Takes pictures in 0…1 and normalises them itself.
