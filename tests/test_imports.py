@@ -126,7 +126,7 @@ warnings.simplefilter("error")
 def refuse(*_, **__):
     raise AssertionError("importing opened a connection")
 socket.socket.connect = socket.getaddrinfo = refuse
-import torch, numpy, random
+import torch, torchvision, numpy, random  # what they set themselves is theirs: torchvision names a cache folder in the environment
 before = None
 def state():
     numpy_state = numpy.random.get_state()

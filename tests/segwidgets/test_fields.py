@@ -266,6 +266,27 @@ def test_a_network_that_swaps_places_is_asked_cell_by_cell():
     assert found == {(r, c): (3 * r, 3 * c, 3 * r + 3, 3 * c + 3) for r in range(4) for c in range(3)}
 
 
+class Normalised(nn.Module):
+    def forward(self, x):
+        return F.normalize(x, dim=3)
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.GroupNorm(3, 3), nn.InstanceNorm2d(3), nn.BatchNorm2d(3, track_running_stats=False), nn.Softmax(3), Normalised()], ids=str
+)
+def test_what_a_norm_gives_and_takes_back_does_not_cancel(norm):
+    """A row of cells that is all that a norm is over: of 16 equal numbers the gradient of their sum is exactly 0."""
+    found = boxes(nn.Sequential(nn.AvgPool2d(2), norm), (2, 32))
+    assert found == dict.fromkeys(((0, column) for column in range(16)), (0, 0, 32, 2))
+
+
+def test_a_deep_network_s_farthest_pixel_counts():
+    """Through 110 layers the share of a mean that a side's pixels have is 3 to the −110th, which float32 doesn't hold."""
+    layers = [nn.Conv2d(3 if i == 0 else 1, 1, 3) for i in range(110)]
+    found = boxes(nn.Sequential(*layers), (225, 227), [(0, 0), (2, 3)])
+    assert found == {(0, 0): (0, 0, 221, 221), (2, 3): (3, 2, 224, 223)}
+
+
 def test_a_cell_that_sees_only_padding_sees_nothing():
     found = boxes(nn.Conv2d(3, 1, 1, padding=2), (4, 4))
     assert found[(0, 0)] == (0, 0, 0, 0) and found[(2, 3)] == (1, 0, 2, 1)
