@@ -1,7 +1,8 @@
-"""The command line: `segcourse open | build | check | train | doctor | bench`."""
+"""The command line: `segcourse open | build | check | submit | grade | release | train | doctor | bench`."""
 
 import argparse
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,37 @@ def _parser() -> argparse.ArgumentParser:
     add("notebook", type=Path, metavar="NOTEBOOK", help="a notebook or script; it is run as a copy and never changed")
     add("--timeout", type=_seconds, default=600, metavar="S", help="seconds that one cell may take (600)")
 
+    examples = ["03_unpooling_exercises.ipynb", "mine.ipynb --to handed-in"]
+    add = _command(commands, "submit", _submit, "pack a notebook and what belongs to it into one file to hand in", examples)
+    add("notebook", type=Path, metavar="NOTEBOOK", help="your notebook; it is only read")
+    add("--to", type=Path, metavar="DIR", help="the folder for the packed file (the notebook's)")
+
+    examples = [
+        "handed-in --seed SECRET --out grades",
+        "handed-in --seed-file secret.txt --out grades --lesson 03 --jobs 4",
+        "handed-in --seed SECRET --out grades --only max_unpool --only 'alice*'",
+        "handed-in --seed SECRET --out grades --scheduler tcp://10.0.0.5:8786",
+    ]
+    add = _command(commands, "grade", _grade, "grade a folder of submissions on hidden cases, in sandboxes", examples, _GRADE)
+    add("folder", type=Path, metavar="FOLDER", help="the submissions: notebooks, scripts, packed files; its folders are looked through")
+    add("--seed", metavar="SECRET", help="words that only you know: the hidden cases are drawn from them")
+    add("--seed-file", type=Path, metavar="FILE", help="a file that holds them: a command line can be read by others on this machine")
+    add("--out", type=Path, required=True, metavar="DIR", help="the folder for the results; a stopped batch goes on in it")
+    add("--lesson", metavar="LESSON", help="the lesson of all submissions (what each one's functions show)")
+    add("--only", action="append", default=[], metavar="NAME", help="a question, or a pattern of submissions; they are graded again")
+    add("--jobs", type=_seconds, metavar="N", help="submissions at a time (as many as there are cores)")
+    add("--device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N (cpu)")
+    add("--scheduler", default="", metavar="ADDRESS", help="a Dask scheduler: its workers grade")
+    add("--seconds", type=_seconds, default=30, metavar="S", help="that a function may take for all of its cases (30)")
+    add("--memory", type=_seconds, default=2048, metavar="MB", help="that a submission's process may take (2048)")
+    add("--gradescope", action="store_true", help="write Gradescope's results.json too")
+    add("--no-sandbox", action="store_true", help="run the students' code with your own rights: only where you trust all of it")
+
+    examples = ["for-students", "for-students 03"]
+    add = _command(commands, "release", _release, "write what students get: the lessons and their exercises, without solutions", examples)
+    add("folder", type=Path, metavar="DIR", help="where to; nothing in it is overwritten")
+    add("lesson", nargs="*", metavar="LESSON", help="some lessons; all of them without one")
+
     examples = ["fcn", "fcn --epochs 2 --out small.safetensors", "fcn --checkpoint run.pt", "fcn --data camvid --device cuda"]
     add = _command(commands, "train", _train, "train one of the course's models by its recipe, and measure it", examples, _recipes())
     add("name", metavar="NAME", help="the recipe")
@@ -78,6 +110,12 @@ def _command(commands, name, run, summary, examples, more=""):
     )
     parser.set_defaults(run=run)
     return parser.add_argument
+
+
+_GRADE = """
+Stop it with Ctrl-C; the same command goes on from there. In DIR: grades.csv, a row a question; reports/, a page for each student
+and index.html for you; submissions/, all that is known as JSON. Exit code 1: some submissions could not be read.
+"""
 
 
 def _recipes() -> str:
@@ -145,6 +183,57 @@ def _check(options: argparse.Namespace) -> int:
     passed = sum(exercise["passed"] for exercise in report["exercises"])
     print(f"\n{passed} of {len(report['exercises'])} exercises pass.")
     return 0 if passed == len(report["exercises"]) else 1
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from course.grading.packing import pack_notebook
+
+    return 0 if pack_notebook(options.notebook, options.to, print) else 1
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from course.grading.batch import Batch, grade_folder
+    from course.grading.grader import Order
+    from course.grading.limits import MB, Limits
+    from course.grading.questions import find_lesson
+
+    limits = Limits(seconds=float(options.seconds), memory=options.memory * MB)
+    order = Order(_secret(options), device=options.device, sandboxed=not options.no_sandbox, limits=limits)
+    batch = Batch(
+        folder=options.folder,
+        out=options.out,
+        order=order,
+        lesson=find_lesson(options.lesson) if options.lesson else None,
+        only=tuple(options.only),
+        jobs=options.jobs or os.cpu_count() or 1,
+        scheduler=options.scheduler,
+        gradescope=options.gradescope,
+    )
+    summary = grade_folder(batch)
+    print("\n".join(summary.lines(options.out)))
+    return 1 if summary.problems else 0
+
+
+def _secret(options: argparse.Namespace) -> str:
+    if (options.seed is None) == (options.seed_file is None):
+        raise CourseError("The hidden cases are drawn from a secret: name it with --seed, or a file that holds it with --seed-file.")
+    if options.seed_file is None:
+        secret = options.seed
+    else:
+        try:
+            secret = options.seed_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CourseError(f"{options.seed_file} can't be read ({getattr(error, 'strerror', None) or error}).") from None
+    if not secret:
+        raise CourseError("The secret is empty: any words will do that nobody guesses.")
+    return secret
+
+
+def _release(options: argparse.Namespace) -> int:
+    from course.grading.release import release
+
+    release(options.folder, options.lesson, print)
+    return 0
 
 
 def _train(options: argparse.Namespace) -> int:

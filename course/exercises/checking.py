@@ -112,7 +112,7 @@ def examine(exercise: Exercise, function: Callable, devices: Sequence[str] = ("c
             outcome = run(function, case, device)
             outcomes.append(outcome)
             has_result = outcome.kind in ("returned", "modified")
-            difference = compare(expected, outcome.arrays, _tolerance(exercise, device)) if has_result else None
+            difference = compare(expected, outcome.arrays, tolerance_on(device, exercise.tolerance)) if has_result else None
             if difference is not None or outcome.kind != "returned":
                 mistake = named_mistake(exercise, cases, outcomes, _quietly(function, cases[place + 1 :], device))
                 failure = Failure(case, place, device, expected, outcome, difference, mistake)
@@ -167,8 +167,9 @@ def _same(mistake: Mistake, one: Outcome, other: Outcome, tolerance: float) -> b
     return one.kind == other.kind and bool(one.arrays) and compare(one.arrays, other.arrays, tolerance) is None
 
 
-def _tolerance(exercise: Exercise, device: str) -> float:
-    return exercise.tolerance if device == "cpu" else max(exercise.tolerance, 1e-3)  # TF32 keeps 10 bits of each factor
+def tolerance_on(device: str, tolerance: float) -> float:
+    """The tolerance of answers that were computed there."""
+    return tolerance if device == "cpu" else max(tolerance, 1e-3)  # TF32 keeps 10 bits of each factor
 
 
 def _devices(device: str) -> tuple[str, ...]:

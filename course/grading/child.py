@@ -1,0 +1,60 @@
+"""A process that runs a student's code, seen from outside: what it takes, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+
+from course.grading import channel
+from course.grading.limits import Limits
+from course.grading.sandbox import Sandbox
+from course.grading.watching import descendants, memory_of
+
+SECONDS_TO_END = 10
+
+
+class Child:
+    """A child of the warm process, with all that it has started.
+
+    Args:
+        orders: The socket to the warm process, which tells how the child ended.
+        pid: of the child; in a sandbox it is the one who waits outside for the one inside.
+        sandbox: None where it has none.
+        before: Bytes of memory that the warm process took, and each of its children starts with.
+    """
+
+    def __init__(self, orders: socket.socket, pid: int, sandbox: Sandbox | None, limits: Limits, before: int):
+        self._orders, self._pid, self._sandbox, self._limits, self._before = orders, pid, sandbox, limits, before
+        self._code: int | None = None
+
+    def fileno(self) -> int:
+        """For select: there is something to read when the child has ended."""
+        return self._orders.fileno()
+
+    def exit_code(self, wait: float) -> int | None:
+        """How it ended, 128 + N after signal N; None when it hasn't within `wait` seconds, or nobody knows."""
+        with contextlib.suppress(EOFError, OSError):
+            if self._code is None and select.select([self._orders], [], [], wait)[0]:
+                self._code = channel.receive(self._orders)[0]["exit"]
+        return self._code
+
+    def excess(self) -> str:
+        """What it takes too much of, `"processes"` or `"memory"`; empty while it doesn't."""
+        roots = [self._pid, self._sandbox.pid] if self._sandbox else [self._pid]
+        processes = descendants(roots, self._limits.processes) | {self._pid}
+        if len(processes) > self._limits.processes:
+            return "processes"
+        memory = sum(max(0, memory_of(pid) - self._before) for pid in processes)
+        return "memory" if memory > self._limits.memory else ""
+
+    def end(self) -> bool:
+        """Kill what still runs of it; whether the warm process has seen it end."""
+        if self._sandbox:
+            self._sandbox.kill()
+        else:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
+        return self.exit_code(SECONDS_TO_END) is not None
