@@ -16,6 +16,7 @@ from course import execution
 from course.errors import CourseError
 from course.exercises.exercise import TRAINING_CELL
 from course.exercises.lessons import all_trainings
+from course.grading.cells import first_line
 
 CELL_MARK = re.compile(r"^# %%.*$", re.MULTILINE)
 COMMENT = re.compile(r"#.*")
@@ -56,7 +57,7 @@ def check_notebook(path: Path, timeout: int = 600) -> dict:
         raise CourseError(f"{path.name} defines no function that is an exercise of the course, and checks none.")
     last = {name: cell for name, cell in found if cell is not None}
     judged = [_judged(exercise, last.get(exercise["name"])) for exercise in exercises]
-    failed = [f"The cell {_first_line(cell)!r} failed: {_error(cell)}" for cell in cells if _error(cell)]
+    failed = [f"The cell {first_line(cell.source)!r} failed: {_error(cell)}" for cell in cells if _error(cell)]
     return {"exercises": judged, "failed_cells": failed}
 
 
@@ -96,7 +97,7 @@ def _judged(exercise: dict, cell: nbformat.NotebookNode | None) -> dict:
     """
     reason = _error(cell) if cell is not None else None
     if reason is not None and (exercise["text"] is None or reason.startswith(SYNTAX_ERRORS)):
-        text = f"{exercise['name']} could not be checked, since its cell {_first_line(cell)!r} doesn't run: {reason}"
+        text = f"{exercise['name']} could not be checked, since its cell {first_line(cell.source)!r} doesn't run: {reason}"
         return {"name": exercise["name"], "passed": False, "text": text}
     return exercise | {"text": exercise["text"] or f"The notebook doesn't define {exercise['name']}."}
 
@@ -149,9 +150,3 @@ def _error(cell: nbformat.NotebookNode) -> str | None:
         return None
     told = INPUT_LINE.sub(r"(line \1)", error.evalue) if error.ename in SYNTAX_ERRORS else error.evalue
     return execution.ANSI.sub("", f"{error.ename}: {told}")
-
-
-def _first_line(cell: nbformat.NotebookNode) -> str:
-    """The first line of code, by which a student finds the cell: JupyterLab shows no cell numbers."""
-    lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
-    return next((line for line in lines if not line.startswith("#")), lines[0])[:60]

@@ -1,0 +1,175 @@
+"""From answers to grades: every status, partial credit, and nothing of a hidden input in what a student reads."""
+
+import signal
+
+import pytest
+import torch
+
+from course.exercises.exercise import TrainingExercise
+from course.exercises.lessons import all_exercises, all_trainings
+from course.exercises.predicting import NOT_ALONE
+from course.exercises.running import Outcome, run
+from course.grading.conversation import Answers
+from course.grading.hidden import HiddenPictures, hidden_cases
+from course.grading.judging import judge_function, judge_training
+from tests.course.grading.a_class import LESSON, SECRET
+
+EXERCISE = all_exercises()["max_unpool"]
+HIDDEN = hidden_cases(EXERCISE, SECRET)
+COUNT = len(HIDDEN.cases)
+RIGHT = {place: Outcome("returned", expected) for place, expected in enumerate(HIDDEN.expected)}
+TRAINING = all_trainings()["build_fcn"]
+
+
+def judged(outcomes=RIGHT, **facts):
+    answers = Answers(**({"end": "done", "found": True, "outcomes": dict(outcomes)} | facts))
+    return judge_function(LESSON, EXERCISE, answers, HIDDEN)
+
+
+def changed(*places, outcome):
+    return RIGHT | dict.fromkeys(places, outcome)
+
+
+def test_all_right_is_all_points():
+    grade = judged()
+    assert (grade.status, grade.points, grade.full) == ("ok", 10.0, 10.0)
+    assert all(case.right for case in grade.cases) and len(grade.cases) == COUNT
+
+
+def test_each_wrong_case_costs_its_share():
+    wrong = Outcome("returned", {"result": torch.zeros(1)})
+    grade = judged(changed(2, 5, outcome=wrong))
+    assert (grade.status, grade.points) == ("wrong", round(10 * (COUNT - 2) / COUNT, 2))
+    assert [place for place, case in enumerate(grade.cases) if not case.right] == [2, 5]
+    assert grade.message.startswith(f"{COUNT - 2} of {COUNT} hidden cases are right. The first that is not is “{HIDDEN.cases[2].name}”")
+
+
+def test_no_more_than_guessing_gets_earns_nothing():
+    exercise = all_exercises()["conv_transpose_output_size"]
+    hidden = hidden_cases(exercise, SECRET)
+    assert hidden.guessable > 0
+    for right, earned in ((hidden.guessable, False), (hidden.guessable + 1, True)):
+        outcomes = {place: Outcome("returned", hidden.expected[place]) for place in range(right)}
+        outcomes |= {place: Outcome("none") for place in range(right, len(hidden.cases))}
+        grade = judge_function(LESSON, exercise, Answers(end="done", found=True, outcomes=outcomes), hidden)
+        assert (grade.points > 0) is earned and ("no more than guessing" in grade.message) is not earned
+
+
+@pytest.mark.parametrize(
+    "outcome, status",
+    [
+        (Outcome("not written", sentence="x"), "no answer"),
+        (Outcome("none", sentence="x"), "no answer"),
+        (Outcome("not callable", sentence="x"), "error"),
+        (Outcome("unusable", sentence="x"), "wrong"),
+        (Outcome("modified", RIGHT[0].arrays, "x"), "wrong"),
+        (Outcome("raised", sentence="It raised ValueError: x."), "error"),
+        (Outcome("raised", sentence="It raised MemoryError."), "memory"),
+        (Outcome("raised", sentence="It raised RuntimeError: DefaultCPUAllocator: can't allocate memory."), "memory"),
+        (Outcome("returned", {}), "wrong"),
+        (Outcome("returned", {"result": RIGHT[0].arrays["result"].double() + torch.nan}), "wrong"),
+        (Outcome("returned", {"result": RIGHT[0].arrays["result"].long()}), "wrong"),
+        (Outcome("returned", {"other": RIGHT[0].arrays["result"]}), "wrong"),
+    ],
+)
+def test_every_outcome_has_a_status_and_is_not_right(outcome, status):
+    grade = judged(changed(0, outcome=outcome))
+    assert grade.status == status and not grade.cases[0].right and grade.points < 10
+
+
+@pytest.mark.parametrize(
+    "end, code, status",
+    [
+        ("timeout", None, "timeout"),
+        ("memory", None, "memory"),
+        ("processes", None, "error"),
+        ("flood", None, "error"),
+        ("died", 0, "no answer"),
+        ("died", 3, "no answer"),
+        ("died", None, "no answer"),
+        ("died", 128 + signal.SIGSEGV, "error"),
+        ("died", 128 + signal.SIGKILL, "memory"),
+        ("died", 128 + signal.SIGXCPU, "timeout"),
+    ],
+)
+def test_every_end_has_a_status_and_keeps_what_was_right_before(end, code, status):
+    outcomes = {place: RIGHT[place] for place in range(4)}
+    grade = judged(outcomes, end=end, code=code, calling=4)
+    assert (grade.status, grade.points) == (status, round(10 * 4 / COUNT, 2))
+    early = judged({}, end=end, code=code, found=None, statement=3)
+    assert (early.status, early.points) == (status, 0) and "cells could not be run to the end" in early.message
+
+
+def test_a_function_that_is_not_there_or_is_the_courses_own():
+    absent, imported = judged({}, found=False), judged({}, found=False, imported=True)
+    assert absent.status == imported.status == "not found" and absent.points == imported.points == 0
+    assert absent.message == "The notebook doesn't define max_unpool."
+    assert imported.message == "max_unpool is imported from the course there, and not written."
+
+
+@pytest.mark.parametrize("exercise", all_exercises().values(), ids=lambda exercise: exercise.name)
+def test_every_common_mistake_is_named(exercise):
+    hidden = hidden_cases(exercise, SECRET)
+    for mistake in exercise.common_mistakes:
+        outcomes = {place: run(mistake.function, case) for place, case in enumerate(hidden.cases)}
+        grade = judge_function(LESSON, exercise, Answers(end="done", found=True, outcomes=outcomes), hidden)
+        assert grade.status != "ok" and grade.points < 10, mistake.name
+        first = next(outcome for outcome, case in zip(outcomes.values(), grade.cases, strict=True) if not case.right)
+        named = any(other.message in grade.message for other in exercise.common_mistakes)
+        assert named or first.kind not in ("returned", "raised"), (mistake.name, grade.message)
+
+
+ECHO = "1234.5678"
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome("raised", sentence=f"It raised ValueError: {ECHO}, at line 3: x = {ECHO}"),
+        Outcome("raised", sentence=f"It raised Leak{ECHO.replace('.', '_')}: x."),
+        Outcome("unusable", sentence=ECHO),
+        Outcome("modified", RIGHT[0].arrays, ECHO),
+        Outcome("not callable", sentence=ECHO),
+        Outcome("returned", {"result": torch.full_like(RIGHT[0].arrays["result"], float(ECHO))}),
+        Outcome("returned", {"result": torch.zeros(1, 1234, 5678)[:, :, :0]}),
+        Outcome("returned", {ECHO: torch.zeros(1)}),
+    ],
+)
+def test_nothing_that_the_process_said_reaches_the_student(outcome):
+    grade = judged(changed(0, outcome=outcome))
+    for said in (grade.message, *(case.message for case in grade.cases)):
+        assert "1234" not in said and "5678" not in said
+
+
+def trained(outcome, exercise: TrainingExercise = TRAINING, targets=None):
+    targets = torch.zeros(2, 4, 4, dtype=torch.long) if targets is None else targets
+    answers = Answers(end="done", found=True, outcomes={0: outcome} if outcome else {}, calling=None if outcome else 0)
+    return judge_training("02_fully_convolutional", exercise, answers, HiddenPictures(b"", targets))
+
+
+def test_a_network_earns_what_its_labels_are_worth():
+    targets = torch.arange(7).repeat(2, 4, 4)[..., :28]
+    right = trained(Outcome("returned", {"labels": targets.to(torch.uint8)}, NOT_ALONE), targets=targets)
+    assert (right.status, right.points, right.full) == ("ok", 10, 10) and NOT_ALONE in right.message
+    none = trained(Outcome("returned", {"labels": torch.zeros_like(targets, dtype=torch.uint8)}), targets=targets)
+    assert (none.status, none.points) == ("wrong", 0) and "0.020" in none.message  # 1/7 of the pixels, one class of seven
+
+
+@pytest.mark.parametrize(
+    "outcome, status",
+    [
+        (Outcome("returned", {"labels": torch.zeros(2, 4, 4)}), "wrong"),
+        (Outcome("returned", {"labels": torch.full((2, 4, 4), 9, dtype=torch.uint8)}), "wrong"),
+        (Outcome("returned", {"labels": torch.zeros(3, 4, 4, dtype=torch.uint8)}), "wrong"),
+        (Outcome("returned", {}), "wrong"),
+        (Outcome("no file", sentence=ECHO), "no answer"),
+        (Outcome("other network", sentence=ECHO), "wrong"),
+        (Outcome("too slow", sentence=ECHO), "timeout"),
+        (Outcome("raised", sentence=f"It raised RuntimeError: {ECHO}"), "error"),
+        (Outcome("not written"), "no answer"),
+        (None, "no answer"),
+    ],
+)
+def test_what_is_no_labels_earns_nothing_and_says_nothing_of_its_own(outcome, status):
+    grade = trained(outcome)
+    assert (grade.status, grade.points) == (status, 0) and ECHO not in grade.message
