@@ -17,6 +17,7 @@ from course.grading import sandbox, submissions
 from course.grading.grader import Order, Task
 from course.grading.grades import Graded
 from course.grading.hidden import seed_of
+from course.grading.plain_text import one_line
 from course.grading.questions import lesson_names, lesson_of, questions_of
 from course.grading.results import Results
 
@@ -58,7 +59,7 @@ class Summary:
         counts = ", ".join(f"{count} {status}" for status, count in self.statuses.most_common())
         before = f" ({self.before} were done before)" if self.before else ""
         said = [f"{self.graded} submissions graded{before}{': ' + counts if counts else ''}."]
-        return [*said, *self.problems, f"The results are in {out}: grades.csv, and reports/index.html to read."]
+        return [*said, *map(one_line, self.problems), f"The results are in {out}: grades.csv, and reports/index.html to read."]
 
 
 def grade_folder(batch: Batch, say: Callable[[str], None] = print) -> Summary:

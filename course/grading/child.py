@@ -7,11 +7,12 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Iterable
 
 from course.grading import channel
 from course.grading.limits import Limits
 from course.grading.sandbox import Sandbox
-from course.grading.watching import descendants, memory_of
+from course.grading.watching import descendants, memory_of, share_of_memory_of, threads_of
 
 SECONDS_TO_END = 10
 
@@ -45,10 +46,20 @@ class Child:
         """What it takes too much of, `"processes"` or `"memory"`; empty while it doesn't."""
         roots = [self._pid, self._sandbox.pid] if self._sandbox else [self._pid]
         processes = descendants(roots, self._limits.processes) | {self._pid}
-        if len(processes) > self._limits.processes:
+        if len(processes) > self._limits.processes or sum(map(threads_of, processes)) > self._limits.threads:
             return "processes"
-        memory = sum(max(0, memory_of(pid) - self._before) for pid in processes)
-        return "memory" if memory > self._limits.memory else ""
+        return "memory" if self._takes_too_much(processes) else ""
+
+    def _takes_too_much(self, processes: Iterable[int]) -> bool:
+        """Forked from the warm process, each seems to take what it takes, and mostly shares it: a second look tells."""
+        most = self._before + self._limits.memory
+        seen = {pid: memory_of(pid) for pid in processes}
+        if sum(seen.values()) <= most:
+            return False
+        shares = [share_of_memory_of(pid) for pid, memory in seen.items() if memory]
+        if None not in shares:
+            return sum(shares) > most
+        return sum(max(0, memory - self._before) for memory in seen.values()) > self._limits.memory
 
     def end(self) -> bool:
         """Kill what still runs of it; whether the warm process has seen it end."""

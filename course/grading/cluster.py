@@ -30,7 +30,7 @@ class Cluster:
         except ImportError:
             raise CourseError('--scheduler needs Dask: pip install "segcourse[cluster]" installs it.') from None
         try:
-            self._client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+            self._client = Client(address, timeout=SECONDS_TO_CONNECT)
         except (OSError, TimeoutError, ValueError) as error:
             raise CourseError(f"No Dask scheduler answers at {address} ({error}).") from None
         self._order = order

@@ -16,6 +16,7 @@ import struct
 import sys
 
 from course.grading.limits import Limits
+from course.grading.seccomp import refuse_calls
 
 # linux/nsfs.h, linux/prctl.h, linux/capability.h
 NS_GET_USERNS = 0xB701
@@ -66,7 +67,7 @@ def die_with_parent() -> None:
 
 
 def drop_privileges() -> None:
-    """Give up every capability, and the way to get any back: by running a program, set-user-ID ones included.
+    """Give up every capability, the way to get any back (by running a program, set-user-ID ones included), and some system calls.
 
     Raises:
         OSError: When the kernel refuses.
@@ -78,6 +79,7 @@ def drop_privileges() -> None:
     libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = ctypes.create_string_buffer(struct.pack("Ii", CAPABILITY_VERSION_3, 0))
     _checked(libc.capset(header, ctypes.create_string_buffer(24)), "capset")
+    refuse_calls()
 
 
 def limit_resources(limits: Limits, seconds: float, device: str) -> None:

@@ -19,6 +19,7 @@ PIECE = 1 << 18
 KINDS = ("returned", "not written", "not callable", "raised", "none", "unusable", "modified", "no file", "other network", "too slow")
 MOST_PARTS = 32  # arrays in one answer
 MOST_SENTENCES = 50
+MOST_STATEMENTS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,19 @@ class Answers:
 
     Attributes:
         end: `"done"`, or why it ended before: `"timeout"`, `"memory"`, `"processes"`, `"flood"` or `"died"`.
+        heard: Whether anything came at all.
         code: The exit code of a process that died, 128 + N after signal N; None of one that was ended.
         found, imported: Whether the function is there, and whether it is the course's own.
         outcomes: Of the cases, by their place.
         statement: The statement that was running when it ended, None when the cells had run.
         calling: The case that was being answered when it ended.
         broken, failed: Sentences about cells that do not parse, and statements that raised.
+        crashed: The traceback of what went wrong around the student's functions.
         cell_seconds, seconds: of wall-clock time, for the cells and in all.
     """
 
     end: str = ""
+    heard: bool = False
     code: int | None = None
     found: bool | None = None
     imported: bool = False
@@ -72,6 +76,7 @@ class Answers:
     calling: int | None = None
     broken: list[str] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
+    crashed: str = ""
     cell_seconds: float = 0.0
     seconds: float = 0.0
 
@@ -133,7 +138,10 @@ class Conversation:
 
     def _take(self, header: dict, blob: bytes) -> None:
         """One message. Those that make no sense are passed over, and after the inputs are out nothing about the cells is believed."""
-        if self._in_cells:
+        self.answers.heard = True
+        if type(header.get("crashed")) is str:
+            self.answers.crashed = _sentence(header["crashed"][-2000:])
+        elif self._in_cells:
             self._take_of_cells(header)
         elif type(header.get("calling")) is int:
             self.answers.calling = header["calling"]
@@ -147,7 +155,7 @@ class Conversation:
         answers = self.answers
         if type(header.get("broken")) is list:
             answers.broken = [_sentence(one) for one in header["broken"][:MOST_SENTENCES]]
-        elif type(header.get("statement")) is int:
+        elif type(header.get("statement")) is int and 0 <= header["statement"] < MOST_STATEMENTS:
             answers.statement, self._statement_since = header["statement"], time.monotonic()
         elif type(header.get("failed")) is int and len(answers.failed) < MOST_SENTENCES:
             answers.failed[header["failed"]] = _sentence(header.get("sentence"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,8 +25,8 @@ class Hidden:
 
     Attributes:
         inputs: The cases' inputs, packed one by one.
-        guessable: How many of them a function can get right that computes nothing: one that has learnt the public cases' answers by heart
-            and returns one and the same value for all others.
+        guessable: How many of them a function can get right that computes nothing: one that has learnt the public cases' answers by heart,
+            by all of a case's inputs or by one of them or by its place, and returns one and the same value for all others.
     """
 
     cases: tuple[Case, ...]
@@ -60,7 +60,7 @@ def _cases_of(name: str, secret: str) -> Hidden:
     cases = tuple(exercise.cases(seed_of(secret, exercise.name)))
     expected = tuple(expected_arrays(exercise, case) for case in cases)
     packed = tuple(pack_inputs(case.inputs) for case in cases)
-    return Hidden(cases, expected, packed, _guessable(exercise, packed, expected))
+    return Hidden(cases, expected, packed, _guessable(exercise, cases, expected))
 
 
 def hidden_pictures(exercise: TrainingExercise, secret: str) -> HiddenPictures:
@@ -75,14 +75,27 @@ def _pictures_of(name: str, secret: str) -> HiddenPictures:
     return HiddenPictures(to_npz({"images": images}), targets)
 
 
-def _guessable(exercise: Exercise, inputs: tuple[bytes, ...], expected: tuple[Mapping[str, Tensor], ...]) -> int:
-    """The most cases that are right for whoever knows the public ones by heart and has one answer for the rest."""
-    public = [case for seed in PUBLIC_SEEDS for case in exercise.cases(seed)]
-    seen = {pack_inputs(case.inputs) for case in public}
-    unseen = [_key(answer) for packed, answer in zip(inputs, expected, strict=True) if packed not in seen]
-    answers = Counter(unseen)
-    return len(inputs) - len(unseen) + max(answers.values(), default=0)
+def _guessable(exercise: Exercise, cases: tuple[Case, ...], expected: tuple[Mapping[str, Tensor], ...]) -> int:
+    """The most cases that are right for whoever knows the public ones by heart, by all inputs or else by one sign, and has one answer for
+    the rest."""
+    learnt: dict[bytes, Counter] = defaultdict(Counter)
+    for seed in PUBLIC_SEEDS:
+        for place, case in enumerate(exercise.cases(seed)):
+            answer = to_npz(expected_arrays(exercise, case))
+            for sign in _signs(place, case).values():
+                learnt[sign][answer] += 1
+    by_heart = {sign: answers.most_common(1)[0][0] for sign, answers in learnt.items()}
+    asked = [(_signs(place, case), to_npz(answer)) for place, (case, answer) in enumerate(zip(cases, expected, strict=True))]
+
+    def right(kind: str) -> int:
+        said = [by_heart.get(signs["all inputs"], by_heart.get(signs.get(kind))) for signs, _ in asked]
+        unknown = Counter(answer for (_, answer), known in zip(asked, said, strict=True) if known is None)
+        return sum(answer == known for (_, answer), known in zip(asked, said, strict=True)) + max(unknown.values(), default=0)
+
+    return max(right(kind) for kind in {kind for signs, _ in asked for kind in signs})
 
 
-def _key(arrays: Mapping[str, Tensor]) -> bytes:
-    return to_npz(arrays)
+def _signs(place: int, case: Case) -> dict[str, bytes]:
+    """By what one may know a case again."""
+    signs = {f"the input {name}": pack_inputs({name: value}) for name, value in case.inputs.items()}
+    return signs | {"place": pack_inputs({"place": place}), "all inputs": pack_inputs({"inputs": 0} | case.inputs)}

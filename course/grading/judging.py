@@ -154,7 +154,7 @@ def _end_of(answers: Answers) -> tuple[str, str, str]:
         return "memory", "It was killed, as the system does when memory runs out.", ""
     if code is not None and code > 128:
         return "error", "Its process crashed.", f"signal {code - 128}"
-    return "no answer", "Its process ended before it had answered.", "" if code is None else f"exit code {code}"
+    return "no answer", "Its process ended before it had answered.", answers.crashed or f"exit code {code}"
 
 
 def not_graded(lesson: str, exercises: Sequence[Exercise | TrainingExercise], status: str, told: str) -> tuple[Grade, ...]:

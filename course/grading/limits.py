@@ -18,6 +18,7 @@ class Limits:
         memory: bytes, beyond what torch itself takes; all processes together.
         files: bytes, of a file and of all files in its temporary folder together.
         processes: that may run at a time.
+        threads: of all processes together; each library starts as many as there are cores.
         answer: bytes that may come back.
     """
 
@@ -27,4 +28,5 @@ class Limits:
     memory: int = 2048 * MB
     files: int = 128 * MB
     processes: int = 32
+    threads: int = 2048
     answer: int = 64 * MB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -15,8 +16,8 @@ from course.grading import confinement
 from course.grading.grader import Order, Task, close_worker, grade_submission, without_answers
 from course.grading.grades import Graded
 
-ATTEMPTS = 2
-DIED = "The process that graded it died on it, twice: tell the instructor."
+ATTEMPTS = 3
+DIED = "The processes that graded it died on it, one after the other: tell the instructor."
 
 
 @dataclass
@@ -86,7 +87,8 @@ class Pool:
     def _new_seat(self) -> _Seat:
         mine, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self._order), daemon=True)
-        process.start()
+        with _without_this_folder():
+            process.start()
         theirs.close()
         return _Seat(process, mine)
 
@@ -100,6 +102,19 @@ class Pool:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def _without_this_folder() -> Iterator[None]:
+    """Otherwise a new Python looks for its modules in the current folder first, which may be that of the submissions: `signal.py`, say."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONSAFEPATH"]
+        if before is not None:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _end(seat: _Seat) -> None:

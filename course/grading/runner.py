@@ -52,6 +52,8 @@ def answer(grader: socket.socket) -> None:
 def _new_main() -> dict:
     """The namespace of a fresh `__main__`: dataclasses, pickles and the like look their module up by its name."""
     main = types.ModuleType("__main__")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as in a notebook: modules that a cell has written are beside it
     main.__dict__.update(cells.notebook_builtins())
     sys.modules["__main__"] = main
     return main.__dict__
@@ -97,11 +99,18 @@ def _run_cells(grader: socket.socket, order: dict, namespace: dict) -> None:
     def ended(index: int, seconds: float, error: BaseException | None) -> None:
         if error is not None:
             first = parsed[index].source.strip().splitlines()[0][:60]
-            said = f"{first!r} in cell {parsed[index].cell + 1}: {type(error).__name__}: {error}"[:SAID]
+            said = f"{first!r} in cell {parsed[index].cell + 1}: {type(error).__name__}: {_words_of(error)}"[:SAID]
             channel.send(grader, {"failed": index, "sentence": said})
 
     cells.run(parsed, namespace, leave_out=leave_out, started=started, ended=ended)
     channel.send(grader, {"executed": True})
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # an exception of the student's own, whose words fail
+        return ""
 
 
 def _answer_cases(grader: socket.socket, function: Callable, given: dict, content: bytes) -> None:
@@ -121,4 +130,8 @@ def _label_pictures(grader: socket.socket, build: Callable, given: dict, content
 
 
 def _send_outcome(grader: socket.socket, place: int, outcome: Outcome) -> None:
-    channel.send(grader, {"case": place, "kind": outcome.kind, "sentence": outcome.sentence[:SAID]}, to_npz(outcome.arrays))
+    try:
+        arrays = to_npz(outcome.arrays)
+    except (TypeError, ValueError) as error:  # a key of a dict that can be no name, or a dtype that only torch knows
+        outcome, arrays = Outcome("unusable", sentence=f"It returned something that can't be taken along: {error}."), to_npz({})
+    channel.send(grader, {"case": place, "kind": outcome.kind, "sentence": outcome.sentence[:SAID]}, arrays)

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import platform
+import select
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from course.grading.limits import Limits
 from course.lessons import PACKAGE
 
 HOME = "/tmp/home"
+SECONDS_TO_STAND = 20
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt/cuda")
 _SETTINGS = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/fonts", "/etc/localtime")
 _DEVICES = ("nvidia0", "nvidia1", "nvidia2", "nvidia3", "nvidia4", "nvidia5", "nvidia6", "nvidia7", "nvidiactl", "nvidia-uvm")
@@ -72,20 +74,38 @@ class Sandbox:
             arguments = [str(bwrap), *_arguments(limits, device, hidden), "--info-fd", str(tell), "--", holder]
             # `cat` waits for the end of its input, which comes at the latest when the grader dies.
             self._bwrap = subprocess.Popen(
-                arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[tell], env={}
+                arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[tell], env={}
             )
         finally:
             os.close(tell)
         with os.fdopen(told) as file:
             said = file.read()
         self.pid = self._pid(said)
+        self._wait_until_it_stands()
 
     def _pid(self, said: str) -> int:
         with contextlib.suppress(ValueError, KeyError):
             return json.loads(said)["child-pid"]
+        raise self._failed()
+
+    def _wait_until_it_stands(self) -> None:
+        """bubblewrap tells the process before it has mounted anything: who joined it then would see the whole machine.
+
+        It starts `cat` last of all, and only `cat` gives back what it was sent.
+        """
+        with contextlib.suppress(BrokenPipeError):
+            self._bwrap.stdin.write(b"!")
+            self._bwrap.stdin.flush()
+        ready, _, _ = select.select([self._bwrap.stdout], [], [], SECONDS_TO_STAND)
+        if not ready or self._bwrap.stdout.read(1) != b"!":
+            raise self._failed()
+
+    def _failed(self) -> OSError:
+        """What bubblewrap says about it, when it has ended."""
+        self._bwrap.kill()
         error = self._bwrap.stderr.read(2000).decode(errors="replace").strip()
         self.close()
-        raise OSError(error or "it said nothing")
+        return OSError(error or "it said nothing")
 
     def kill(self) -> None:
         """Kill every process in the sandbox at once: its first one is gone, and the kernel ends the namespace with it."""
@@ -96,8 +116,9 @@ class Sandbox:
         if getattr(self, "pid", None):
             self.kill()
         self._bwrap.kill()
-        for pipe in (self._bwrap.stdin, self._bwrap.stderr):
-            pipe.close()
+        for pipe in (self._bwrap.stdin, self._bwrap.stdout, self._bwrap.stderr):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
         self._bwrap.wait()
 
     def __enter__(self) -> Sandbox:

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 
 from course.grading import channel, confinement
 from course.grading.limits import Limits
@@ -49,7 +50,10 @@ def _preload() -> None:
 
 
 def _serve_one(orders: socket.socket) -> None:
-    _, (handle,), *_ = socket.recv_fds(orders, 1, 1)
+    _, handles, *_ = socket.recv_fds(orders, 1, 1)
+    if not handles:
+        raise EOFError("the grader is gone")
+    (handle,) = handles
     order, _ = channel.receive(orders)
     child = os.fork()
     if child == 0:
@@ -100,7 +104,12 @@ def _run(handle: int, order: dict) -> int:
     os.environ.update(HOME=order["home"], TMPDIR=order["home"], MPLCONFIGDIR=order["home"])
     os.chdir(order["home"])
     confinement.limit_resources(Limits(**order["limits"]), order["processor_seconds"], order["device"])
-    answer(socket.socket(fileno=handle))
+    grader = socket.socket(fileno=handle)
+    try:
+        answer(grader)
+    except BaseException:
+        channel.send(grader, {"crashed": traceback.format_exc()})
+        raise
     return 0
 
 

@@ -72,7 +72,10 @@ class Worker:
                 with theirs:
                     child = self._fork(theirs, sandbox, home, question.seconds)
                 try:
-                    return Conversation(question, self._limits, process, child).hold()
+                    answers = Conversation(question, self._limits, process, child).hold()
+                    if answers.code == warm.CRASHED_BEFORE and not answers.heard:
+                        raise CourseError("The sandbox could not be entered: `segcourse doctor` may know more.")
+                    return answers
                 finally:
                     if not child.end():
                         self.close()  # another is started for the next question

