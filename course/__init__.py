@@ -1,12 +1,12 @@
 """segcourse: image segmentation and object detection, built step by step.
 
-`import course` is light: it loads neither torch nor anything else. `from course import check` loads the exercises
-when it is first asked for (PEP 562).
+`import course` is light: it loads neither torch nor anything else. `from course import check, submit` loads the exercises
+when they are first asked for (PEP 562).
 """
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "check"]
+__all__ = ["__version__", "check", "submit"]
 
 
 def __getattr__(name):
@@ -14,6 +14,10 @@ def __getattr__(name):
         from course.exercises import check
 
         return check
+    if name == "submit":
+        from course.grading.packing import submit
+
+        return submit
     raise AttributeError(f"module 'course' has no attribute {name!r}; it offers {', '.join(__all__)}")
 
 

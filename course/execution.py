@@ -1,14 +1,15 @@
 """Run a notebook's cells in a Jupyter kernel of its own, with a progress bar by cell."""
 
+import os
 import re
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-from tqdm import tqdm
 
 from course.errors import CourseError
+from course.progress import watched
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 TRACEBACK_LINES = 25
@@ -25,6 +26,8 @@ def execute(notebook: nbformat.NotebookNode, folder: Path, name: str, timeout: i
     Raises:
         CourseError: When a cell fails or takes too long, or the kernel dies.
     """
+    from tqdm.auto import tqdm
+
     client = NotebookClient(
         notebook,
         timeout=timeout,
@@ -38,8 +41,10 @@ def execute(notebook: nbformat.NotebookNode, folder: Path, name: str, timeout: i
     )
     numbers = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
     # Cell by cell and not with client.execute(): that one takes the interrupt signal away from Ctrl-C.
-    with client.setup_kernel():
-        bar = tqdm(numbers, desc=name, unit="cell", disable=None)  # None: no bar where nobody watches
+    with client.setup_kernel(
+        env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    ):  # else the debugger warns of Python's frozen modules
+        bar = tqdm(numbers, desc=name, unit="cell", disable=not watched())
         for count, index in enumerate(bar, start=1):
             _execute_cell(client, notebook.cells[index], index, count, name)
 

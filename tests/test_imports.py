@@ -156,15 +156,15 @@ def test_importing_everything_has_no_effects(tmp_path):
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "", "")
 
 
-def test_import_course_is_light_and_still_offers_check(tmp_path):
+def test_import_course_is_light_and_still_offers_check_and_submit(tmp_path):
     loaded = "print([m for m in ('torch', 'numpy', 'IPython') if m in sys.modules])"
     assert run(f"import sys, course; {loaded}", tmp_path).stdout == "[]\n"
-    assert run("from course import check; print(check.__name__)", tmp_path).stdout == "check\n"
+    assert run("from course import check, submit; print(check.__name__, submit.__name__)", tmp_path).stdout == "check submit\n"
 
 
 def test_an_unknown_name_of_the_course_is_told():
     import course
 
-    with pytest.raises(AttributeError, match="module 'course' has no attribute 'chek'; it offers __version__, check"):
+    with pytest.raises(AttributeError, match="module 'course' has no attribute 'chek'; it offers __version__, check, submit"):
         course.chek  # noqa: B018
-    assert set(dir(course)) >= {"__version__", "check"}
+    assert set(dir(course)) >= {"__version__", "check", "submit"}

@@ -38,6 +38,13 @@ Restart the kernel and run all cells from the top: what worked only because of a
 check is right, you have built {built} yourself. If one is not, leave it: a cell that fails costs only itself.
 """.strip()
 
+_HAND_IN = """
+## Hand in
+
+Save the notebook (Ctrl+S, on a Mac ⌘S), then run the cell below. It checks the public cases once more, says what is missing, and packs
+everything into one file to hand in. You can do so as often as you like.
+""".strip()
+
 _WATCH = """
 Watch it go wrong (or right), step by step:
 
@@ -56,7 +63,7 @@ _POINTS = """
 Half of the points are a pass.
 """.strip()
 
-_ANSWER = "*Your answer:*"
+EMPTY_ANSWER = "*Your answer:*"
 
 
 def starter_notebook(lesson: str) -> NotebookNode:
@@ -100,6 +107,8 @@ def _notebook(lesson: str, solved: bool) -> NotebookNode:
     for place, question in enumerate(questions_of(lesson), start=len(exercises) + len(trainings) + 1):
         cells += _question_cells(place, question, solved)
     cells.append(new_markdown_cell(_CLOSING.format(built=built_in(lesson)), id="closing"))
+    cells.append(new_markdown_cell(_HAND_IN, id="hand-in"))
+    cells.append(new_code_cell("from course import submit\n\nsubmit()", id="submit"))
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -148,7 +157,7 @@ def _question_cells(place: int, question: Question, solved: bool) -> list[Notebo
     folded = f"<details>\n<summary>What a good answer contains</summary>\n\n{question.good_answer}\n\n</details>"
     return [
         new_markdown_cell(f"## {place}. A question\n\n{question.prompt}", id=_cell_id(question.name, "prompt")),
-        new_markdown_cell(folded if solved else _ANSWER, id=_cell_id(question.name, "answer")),
+        new_markdown_cell(folded if solved else EMPTY_ANSWER, id=_cell_id(question.name, "answer")),
     ]
 
 

@@ -21,6 +21,7 @@ MOST_NOTEBOOK = 50 << 20  # bytes; a notebook full of pictures and widgets has 1
 MOST_CHECKPOINT = 100 << 20
 MOST_CODE = 2 << 20  # characters of all code cells together
 MOST_MEMBERS = 1000
+DEEPEST = 20  # folders within one another
 CELL_MARK = re.compile(r"^# %%.*$", re.MULTILINE)
 
 
@@ -29,7 +30,7 @@ class Submission:
     """What one student handed in.
 
     Attributes:
-        name: Its path in the folder, a notebook's without the ending.
+        name: Its path in the folder, a notebook's without the ending where nobody else's path can be the same.
         file: Its path in the folder, with `/`.
         cells: The code cells' sources.
         files: Checkpoints, by the name that the exercise gives them.
@@ -52,7 +53,8 @@ class _Unreadable(Exception):
 def find(folder: Path) -> list[str]:
     """The paths in `folder` of all notebooks, scripts and packed submissions, sorted. Hidden files and folders are passed over.
 
-    A link is listed, as a submission that can't be read: what it points to may be anybody's.
+    A link is listed, as a submission that can't be read: what it points to may be anybody's. So is a folder that can't be looked into, or
+    lies deeper than anybody packs one.
 
     Raises:
         CourseError: When the folder can't be read, or there is none in it.
@@ -69,14 +71,17 @@ def _walk(folder: Path, inside: PurePosixPath) -> Iterator[str]:
     try:
         entries = list(os.scandir(folder / inside))
     except OSError as error:
-        raise CourseError(f"{folder / inside} can't be read ({error.strerror}).") from None
+        if inside.parts:  # one student's, who alone is told
+            yield str(inside)
+            return
+        raise CourseError(f"{folder} can't be read ({error.strerror}).") from None
     for entry in entries:
         if entry.name.startswith((".", "__")):
             continue
         path = inside / entry.name
-        if entry.is_dir(follow_symlinks=False):
+        if entry.is_dir(follow_symlinks=False) and len(path.parts) <= DEEPEST:
             yield from _walk(folder, path)
-        elif entry.name.endswith(ENDINGS) or (entry.is_symlink() and entry.is_dir()):
+        elif entry.name.endswith(ENDINGS) or entry.is_dir():
             yield str(path)
 
 
@@ -99,13 +104,17 @@ def read(folder: Path, file: str) -> Submission:
 
 
 def name_of(file: str) -> str:
-    return file.removesuffix(".ipynb")
+    """`bob.zip.ipynb` keeps its ending: without it, it would take the place of what Bob handed in as `bob.zip`."""
+    name = file.removesuffix(".ipynb")
+    return file if name.endswith(ENDINGS) else name
 
 
 def _read_file(path: Path, most: int) -> bytes:
     flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe would be waited for
-    if path.is_symlink():
+    if os.path.islink(path):
         raise _Unreadable("It is a symbolic link, and links are not followed: copy the file itself into the folder.")
+    if os.path.isdir(path):
+        raise _Unreadable("It is a folder that is not looked into: it is closed, or lies too deep.")
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
@@ -126,7 +135,7 @@ def _checkpoints_beside(folder: Path, file: str) -> dict[str, bytes]:
     files = {}
     for training in all_trainings().values():
         names = [f"{stem}_{training.checkpoint}", f"{stem}.{training.checkpoint}", *([training.checkpoint] if alone else [])]
-        found = next((place / name for name in names if (place / name).exists()), None)
+        found = next((place / name for name in names if os.path.lexists(place / name)), None)  # False for a name that is too long
         if found is not None:
             files[training.checkpoint] = _read_file(found, MOST_CHECKPOINT)
     return files
@@ -135,10 +144,11 @@ def _checkpoints_beside(folder: Path, file: str) -> dict[str, bytes]:
 def _from_zip(content: bytes) -> tuple[bytes, dict[str, bytes]]:
     """The notebook and the checkpoints in a packed submission, read by name: a member's path leads nowhere."""
     try:
+        count = content.count(b"PK\1\2")  # the mark of an entry: zipfile would make an object of each of millions
+        if count > MOST_MEMBERS:
+            raise _Unreadable(f"It holds {count} files, and {MOST_MEMBERS} are looked at.")
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             members = packed.infolist()
-            if len(members) > MOST_MEMBERS:
-                raise _Unreadable(f"It holds {len(members)} files, and {MOST_MEMBERS} are looked at.")
             notebooks = [member for member in members if member.filename.endswith(".ipynb") and "__MACOSX" not in member.filename]
             if len(notebooks) != 1:
                 raise _Unreadable(f"It holds {len(notebooks) or 'no'} notebook{'s' * (len(notebooks) > 1)}, and one is expected.")
@@ -146,7 +156,9 @@ def _from_zip(content: bytes) -> tuple[bytes, dict[str, bytes]]:
             checkpoints = {PurePosixPath(member.filename).name: member for member in members}
             files = {name: _member(packed, checkpoints[name], MOST_CHECKPOINT) for name in wanted & checkpoints.keys()}
             return _member(packed, notebooks[0], MOST_NOTEBOOK), files
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except _Unreadable:
+        raise
+    except Exception as error:  # zipfile raises a dozen kinds, and so does each way of packing, depending on where it is broken
         raise _Unreadable(f"It is not a whole zip file ({error}).") from None
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from course import build, notebooks
+from course import build, lessons, notebooks
 from course.errors import CourseError, OutOfDate
+from tests.environments import ROOT
 
 REPOSITORY = "somebody/somewhere"
 LESSON = """\
@@ -301,3 +302,9 @@ def test_the_exercises_notebook_is_built_and_not_executed(tmp_path, monkeypatch)
     starter.cells[1].source = "def add(a, b, c):\n    raise NotImplementedError"
     with pytest.raises(CourseError, match="07_adding_exercises.ipynb is not what its source gives.*if the change is meant.\n"):
         build.check(source, REPOSITORY, print, execute=False)
+
+
+@pytest.mark.parametrize("source", lessons.sources(ROOT / "lessons"), ids=lambda source: source.stem)
+def test_the_committed_notebooks_are_what_their_sources_give(source):
+    """Their outputs are nbval's to compare: here it is the cells, which an author may have changed and not built again."""
+    build.check(source, build.repository_of(ROOT), print, execute=False)

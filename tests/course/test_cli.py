@@ -40,7 +40,7 @@ def test_the_program_is_installed():
     assert answer.stdout == f"segcourse {lessons.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["open", "build", "check", "train", "doctor", "bench"])
+@pytest.mark.parametrize("command", ["open", "build", "check", "submit", "grade", "release", "train", "doctor", "bench"])
 def test_each_command_explains_itself_with_examples(command, capsys):
     with pytest.raises(SystemExit) as end:
         main([command, "--help"])

@@ -22,8 +22,8 @@ returns logits `[N, 7, H, W]`: one number for each pixel and each class of `Shap
 3. The check builds the network anew, loads `fcn.safetensors`, and lets it label 200 pictures of 128 × 128 from `Shapes("test", …)`: other
    scenes, on other photographs than those of the training. They may take it 60 seconds of processor time.
 
-When you change `build_fcn`, train again: the file fits one network. Hand in **both the notebook and `fcn.safetensors`**. Colab forgets its
-files, so download it: `from google.colab import files; files.download("fcn.safetensors")`. Another seed draws other pictures, as in
+When you change `build_fcn`, train again: the file fits one network. The last cell of this notebook packs notebook and `fcn.safetensors`
+into the one file that you hand in. On Colab run it before you leave: Colab forgets its files. Another seed draws other pictures, as in
 `check(build_fcn, seed=1)`; nobody knows the one that is used for grading.
 """.strip()
 
