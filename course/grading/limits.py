@@ -28,5 +28,5 @@ class Limits:
     memory: int = 2048 * MB
     files: int = 128 * MB
     processes: int = 32
-    threads: int = 2048
+    threads: int = 256
     answer: int = 64 * MB
