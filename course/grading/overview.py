@@ -27,7 +27,7 @@ tbody tr:last-child > * { border-bottom: 0; }
 thead th { vertical-align: bottom; background: var(--panel); }
 th .quiet, td .quiet { font-weight: 400; font-size: 0.88rem; }
 tbody th, thead th:first-child, tfoot th {
-  position: sticky; left: 0; background: var(--paper); max-width: 24rem; overflow-wrap: anywhere; unicode-bidi: isolate;
+  position: sticky; left: 0; background: var(--paper); min-width: 16rem; max-width: 24rem; overflow-wrap: anywhere; unicode-bidi: isolate;
 }
 tbody th { font-weight: 500; }
 thead th:first-child, tfoot th { background: var(--panel); }

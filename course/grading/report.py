@@ -28,7 +28,7 @@ h2 .quiet { font-weight: 400; font-size: 0.95rem; font-variant-numeric: tabular-
 table { width: 100%; }
 thead th { font-size: 0.82rem; color: var(--quiet); border-bottom: 1px solid var(--line); padding: 0.3rem 1.2rem 0.3rem 0; }
 tbody th, td { padding: 0.85rem 1.2rem 0.85rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-tbody th { width: 1%; min-width: 11rem; max-width: 18rem; overflow-wrap: anywhere; unicode-bidi: isolate; }
+tbody th { width: 1%; min-width: 16.5rem; max-width: 18rem; overflow-wrap: anywhere; unicode-bidi: isolate; }
 td:nth-child(2), td:nth-child(3) { width: 1%; white-space: nowrap; }
 th:nth-child(3), td:nth-child(3) { text-align: right; }
 th:last-child, td:last-child { padding-left: 0.8rem; padding-right: 0; }
