@@ -30,6 +30,7 @@ class Child:
     def __init__(self, orders: socket.socket, pid: int, sandbox: Sandbox | None, limits: Limits, before: int):
         self._orders, self._pid, self._sandbox, self._limits, self._before = orders, pid, sandbox, limits, before
         self._code: int | None = None
+        self._shares: dict[int, int | None] = {}
 
     def fileno(self) -> int:
         """For select: there is something to read when the child has ended."""
@@ -51,15 +52,21 @@ class Child:
         return "memory" if self._takes_too_much(processes) else ""
 
     def _takes_too_much(self, processes: Iterable[int]) -> bool:
-        """Forked from the warm process, each seems to take what it takes, and mostly shares it: a second look tells."""
+        """Forked from the warm process, each seems to take what that one takes, and mostly shares it.
+
+        So where the sum is too much, its own part is asked of one process a look: the kernel counts for milliseconds, and meanwhile a fork
+        bomb would grow.
+        """
         most = self._before + self._limits.memory
         seen = {pid: memory_of(pid) for pid in processes}
         if sum(seen.values()) <= most:
             return False
-        shares = [share_of_memory_of(pid) for pid, memory in seen.items() if memory]
-        if None not in shares:
-            return sum(shares) > most
-        return sum(max(0, memory - self._before) for memory in seen.values()) > self._limits.memory
+        self._shares = {pid: share for pid, share in self._shares.items() if pid in seen}  # the one asked last stands last
+        asked = next((pid for pid in seen if pid not in self._shares), next(iter(self._shares), self._pid))
+        self._shares.pop(asked, None)
+        self._shares[asked] = share_of_memory_of(asked)
+        own = {pid: max(0, memory - self._before) for pid, memory in seen.items()}  # until it was asked, and where nobody may ask
+        return sum(own[pid] if self._shares.get(pid) is None else self._shares[pid] for pid in seen) > most
 
     def end(self) -> bool:
         """Kill what still runs of it; whether the warm process has seen it end."""

@@ -148,8 +148,9 @@ def _arguments(limits: Limits, device: str, hidden: Sequence[Path]) -> list[str]
     for path in hidden:
         if path.is_dir() and any(path.resolve().is_relative_to(folder) for folder in [*readable, Path("/usr")]):
             arguments += ["--size", "4096", "--tmpfs", str(path.resolve()), "--remount-ro", str(path.resolve())]
-    # What bubblewrap made itself to mount things on: memory without a bound, if it could be written to.
-    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
+    # /proc: where root grades, the kernel takes the student's code for root when it writes to /proc/sys, and does what that says on the
+    # whole machine. The others are what bubblewrap made to mount things on: memory without a bound, if it could be written to.
+    return [*arguments, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]
 
 
 def python_folders() -> list[Path]:

@@ -83,6 +83,7 @@ def _run_in_sandbox(handle: int, order: dict) -> int:
         try:
             os.setsid()
             confinement.drop_privileges()
+            confinement.limit_threads(order["limits"]["threads"])
             code = _run(handle, order)
         finally:
             os._exit(code)
