@@ -8,6 +8,7 @@ Each function returns a `Player`. Its steps come from `course.ops`, the same cod
 
 from segwidgets.conv_transpose import conv_transpose
 from segwidgets.feature_ladder import feature_ladder
+from segwidgets.nms import nms
 from segwidgets.pixel_loss import pixel_loss
 from segwidgets.player import Player
 from segwidgets.pool import pool
@@ -26,6 +27,7 @@ __all__ = [
     "conv_transpose",
     "feature_ladder",
     "felzenszwalb",
+    "nms",
     "pixel_loss",
     "pool",
     "predictions",

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from course.ops.step import number
+from segwidgets.drawn_boxes import draw_boxes, outline
 from segwidgets.panels import Arrow, Bars, Curves, Film, Formula, Grid, Panel, Picture, colours
 from segwidgets.roles import ROLES
 from segwidgets.trace import Trace
@@ -146,6 +148,8 @@ def _draw_panel(sheet: _Sheet, trace: Trace, panel: Panel, step: int, frame) -> 
         _draw_numbers(sheet, trace, panel, step, frame)
     else:
         _draw_heat(sheet, trace, panel, step, frame)
+    if isinstance(panel, (Picture, Film)) and panel.boxes is not None:
+        _draw_boxes(sheet, trace, panel, step, frame)
     _draw_marks(sheet, trace, panel, step, frame)
 
 
@@ -154,6 +158,14 @@ def _draw_picture(sheet: _Sheet, pixels: np.ndarray, lossless: bool, frame) -> N
     way = Image.Resampling.NEAREST if lossless else Image.Resampling.LANCZOS
     picture = Image.fromarray(pixels).resize((max(1, round(width)), max(1, round(height))), way)
     sheet.image.paste(picture, (round(x), round(y)))
+
+
+def _draw_boxes(sheet: _Sheet, trace: Trace, panel: Picture | Film, step: int, frame) -> None:
+    """On a copy of the picture, so that what lies outside it is cut off."""
+    x, y, width, height = (round(side) for side in frame)
+    picture = sheet.image.crop((x, y, x + width, y + height))
+    draw_boxes(picture, trace.boxes_at(panel.id, step), (panel.rows, panel.columns), sheet.scale, _sized)
+    sheet.image.paste(picture, (x, y))
 
 
 def _draw_numbers(sheet: _Sheet, trace: Trace, panel: Grid, step: int, frame) -> None:
@@ -239,15 +251,25 @@ def _draw_curves(sheet: _Sheet, values: np.ndarray, panel: Curves, frame) -> Non
 
 def _draw_marks(sheet: _Sheet, trace: Trace, panel: Panel, step: int, frame) -> None:
     x, y, width, height = frame
-    thickest = math.inf if isinstance(panel, (Picture, Film)) else OUTLINE * width / panel.columns
+    pictured = isinstance(panel, (Picture, Film))
+    thickest = math.inf if pictured else OUTLINE * width / panel.columns
     for role in sorted(trace.steps[step].marks.get(panel.id, {}), key=list(ROLES).index):
         places = trace.steps[step].marks[panel.id][role]
-        boxes = places if isinstance(panel, (Picture, Film)) else _boxes_of_cells(places)
+        boxes = _places_of_boxes(trace, panel, step, places) if pictured else _boxes_of_cells(places)
         for x1, y1, x2, y2 in boxes:
             left, right = x + x1 / panel.columns * width, x + x2 / panel.columns * width
             top, bottom = y + y1 / panel.rows * height, y + y2 / panel.rows * height
             thick = max(1, round(min(ROLES[role].width * sheet.scale, thickest)))
-            sheet.draw.rectangle([left, top, right, bottom], outline=ROLES[role].light, width=thick)
+            line = ROLES[role].line if pictured else "solid"
+            outline(sheet.draw, (left, top, right, bottom), ROLES[role].light, thick, line, sheet.scale)
+
+
+def _places_of_boxes(trace: Trace, panel: Picture | Film, step: int, places) -> list[tuple]:
+    """Rectangles as they are; of the panel's own boxes, which are named by their numbers, where they are now."""
+    if panel.boxes is None:
+        return places
+    looks = trace.boxes_at(panel.id, step)
+    return [looks[box].place if isinstance(box, Integral) else box for box in places]
 
 
 def _boxes_of_cells(cells) -> list[tuple]:

@@ -28,9 +28,12 @@ def trace_steps(steps: Iterable[Step], panels: Mapping[str, str], *, keep: Mappi
 def merged(*steps: TraceStep, caption: str, arithmetic: str = "") -> TraceStep:
     """Several steps shown at once, with one caption."""
     marks: dict = {}
+    boxes: dict = {}
     for step in steps:
         for panel, roles in step.marks.items():
             marks.setdefault(panel, {}).update(roles)
+        for panel, changes in step.boxes.items():
+            boxes.setdefault(panel, {}).update(changes)
     return TraceStep(
         caption,
         marks=marks,
@@ -39,6 +42,7 @@ def merged(*steps: TraceStep, caption: str, arithmetic: str = "") -> TraceStep:
         arithmetic=arithmetic,
         terms={panel: cells for step in steps for panel, cells in step.terms.items()},
         shows={film: frame for step in steps for film, frame in step.shows.items()},
+        boxes=boxes,
     )
 
 

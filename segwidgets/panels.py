@@ -1,4 +1,5 @@
-"""The panels of a Trace: a grid of numbers or a heat map, bars, curves, a formula; pictures and films come from `pictures.py`.
+"""The panels of a Trace: a grid of numbers or a heat map, bars, curves, a formula; pictures and films come
+from `pictures.py`, boxes on them from `boxes.py`.
 
 A panel says what is drawn, never how: `static/panel.js` draws it in the browser and `still.py` for the still.
 """
@@ -10,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segwidgets.boxes import Boxes, BoxLook
 from segwidgets.pictures import HEAT_UNITS, Film, Frame, Picture
 
 __all__ = [
     "HEAT_UNITS",
     "Arrow",
     "Bars",
+    "BoxLook",
+    "Boxes",
     "Curves",
     "Field",
     "FieldBoxes",

@@ -1,6 +1,6 @@
 """The panels that show pixels: a picture, and a film, a picture that changes from step to step.
 
-Both may carry a legend: a map of labels says nothing to one who doesn't know which colour is which class.
+Both may carry a legend: a map of labels says nothing to one who doesn't know which colour is which class. And both may carry boxes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from segwidgets.boxes import Boxes
 
 HEAT_UNITS = 9.0  # width of a heat map or picture, counted in cells of a grid of numbers
 JPEG_QUALITY = 88
@@ -26,6 +28,7 @@ class Picture:
     Args:
         lossless: PNG instead of JPEG, drawn with hard edges; for maps of labels.
         legend: what its colours mean.
+        boxes: that lie on it, and that steps change by their numbers.
     """
 
     id: str
@@ -36,6 +39,7 @@ class Picture:
     width: float = HEAT_UNITS
     lossless: bool = False
     legend: Legend = ()
+    boxes: Boxes | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "title", self.title or self.id)
@@ -63,7 +67,7 @@ class Picture:
         if self.pixels is not None:
             buffers.append(png(self.pixels) if self.lossless else jpeg(self.pixels))
             encoded["image"] = len(buffers) - 1
-        return encoded
+        return encoded | ({} if self.boxes is None else {"boxes": self.boxes.encode(buffers)})
 
 
 class Frame:
@@ -96,6 +100,7 @@ class Film:
         frames: `[H, W, 3]` uint8, all of one size, or `Frame`s. Each travels once; equal ones share their bytes.
         lossless: PNG instead of JPEG, drawn with hard edges; for maps of labels.
         legend: what its colours mean.
+        boxes: that lie on it, and that steps change by their numbers.
     """
 
     id: str
@@ -105,6 +110,7 @@ class Film:
     width: float = HEAT_UNITS
     lossless: bool = False
     legend: Legend = ()
+    boxes: Boxes | None = None
 
     def __post_init__(self):
         frames = tuple(frame if isinstance(frame, Frame) else Frame(frame) for frame in self.frames)
@@ -138,7 +144,7 @@ class Film:
                 buffers.append(content)
                 places[content] = len(buffers) - 1
             encoded["frames"].append(places[content])
-        return encoded
+        return encoded | ({} if self.boxes is None else {"boxes": self.boxes.encode(buffers)})
 
 
 def jpeg(pixels: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
@@ -183,5 +189,6 @@ def _legend(panel: str, legend: Legend) -> tuple[tuple[str, str], ...]:
 
 
 def _extra(panel: Picture | Film) -> list:
-    """What the digest takes besides; nothing for a plain picture, so that digests from before there were legends still hold."""
-    return [panel.lossless, list(panel.legend)] if panel.lossless or panel.legend else []
+    """What the digest takes besides; nothing for a plain picture, so that digests from before there were legends and boxes still hold."""
+    extra = [panel.lossless, list(panel.legend)] if panel.lossless or panel.legend else []
+    return extra if panel.boxes is None else [*extra, panel.boxes.content()]

@@ -40,9 +40,9 @@ def css_variables() -> str:
     light = "".join(f"--segw-{name}:{role.light};--segw-{name}-ink:{role.ink};" for name, role in ROLES.items())
     dark = "".join(f"--segw-{name}:{role.dark};--segw-{name}-ink:{role.dark};" for name, role in ROLES.items())
     marks = "".join(
-        f".segw-mark[data-role={name}]{{border:{_border(role.line)} var(--segw-{name});"
+        f":is(.segw-mark,.segw-box)[data-role={name}]{{border:{_border(role.line)} var(--segw-{name});"
         # No thicker than a part of a cell: in a heat map it would cover what it marks. In full screen twice as bold.
-        f"border-width:min({role.width}px * var(--segw-bold), max(1.5px, 0.17 * var(--segw-side)));"
+        f"--segw-thick:min({role.width}px * var(--segw-bold), max(1.5px, 0.17 * var(--segw-side)));border-width:var(--segw-thick);"
         f"background:color-mix(in srgb, var(--segw-{name}) {role.fill:.0%}, transparent)}}"
         for name, role in ROLES.items()
         if role.line != "hatched"

@@ -13,9 +13,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 
+from segwidgets.boxes import BoxLook, encode_looks, looks
 from segwidgets.panels import Arrow, Curves, Film, Grid, Panel, Picture
 from segwidgets.roles import ROLES
 
@@ -33,27 +35,31 @@ class TraceStep:
 
     Args:
         caption: one sentence; `[7|chosen]` colours the 7 in the colour of the role "chosen".
-        marks: panel id → role → cells `(row, column)` of a grid, or boxes `(x1, y1, x2, y2)` of a picture or film in its pixels.
+        marks: panel id → role → cells `(row, column)` of a grid, or boxes `(x1, y1, x2, y2)` of a picture or film in its pixels, or
+            the numbers of its boxes.
         writes: panel id → cell → the value that the cell has from this step on.
         keep: panel id → cells that stay lit from this step to the end (switches).
         arithmetic: the sum behind the written value, "max(1, 2, 7, 3) = 7".
         terms: panel id → cell → what this step adds to the cell, where values accumulate ("3 × 0.5").
         shows: film id → the frame that it shows from this step on.
+        boxes: picture or film id → number of a box → what it is from this step on: a role, None (hidden), or a `BoxLook`.
     """
 
     caption: str
-    marks: Mapping[str, Mapping[str, Sequence[Cell | Box]]] = field(default_factory=dict)
+    marks: Mapping[str, Mapping[str, Sequence[Cell | Box | int]]] = field(default_factory=dict)
     writes: Mapping[str, Mapping[Cell, float]] = field(default_factory=dict)
     keep: Mapping[str, Sequence[Cell]] = field(default_factory=dict)
     arithmetic: str = ""
     terms: Mapping[str, Mapping[Cell, str]] = field(default_factory=dict)
     shows: Mapping[str, int] = field(default_factory=dict)
+    boxes: Mapping[str, Mapping[int, BoxLook | str | None]] = field(default_factory=dict)
 
     def __post_init__(self):
         # Copies as plain numbers: a caller's tensor that goes on changing must not change what was written.
         writes = {panel: {tuple(cell): float(value) for cell, value in cells.items()} for panel, cells in self.writes.items()}
         object.__setattr__(self, "writes", writes)
         object.__setattr__(self, "shows", {film: int(frame) for film, frame in self.shows.items()})
+        object.__setattr__(self, "boxes", {panel: looks(changes) for panel, changes in self.boxes.items()})
 
     @property
     def spans(self) -> list[tuple[str, str]]:
@@ -117,8 +123,10 @@ class Trace:
         meta, _ = self._wire
         exact = all(panel.exact for panel in self.panels if isinstance(panel, Grid) and not panel.empty)
         exact = exact and not any(isinstance(panel, (Film, Curves)) for panel in self.panels)  # what is said beside a film is measured, too
+        exact = exact and all(boxes.exact for boxes in map(_boxes_of, self.panels) if boxes is not None)
         steps = [
             ({"shows": step.shows} if step.shows else {})
+            | ({"boxes": _boxes_content(step, exact)} if step.boxes else {})
             | {
                 "caption": step.text if exact else _NUMBER.sub("·", step.text),
                 "arithmetic": step.arithmetic if exact else _NUMBER.sub("·", step.arithmetic),
@@ -156,6 +164,12 @@ class Trace:
         shown = [step.shows[film_id] for step in self.steps[: range(len(self.steps))[index] + 1] if film_id in step.shows]
         return shown[-1] if shown else 0
 
+    def boxes_at(self, panel_id: str, index: int) -> list[BoxLook]:
+        """What each box of a picture or film is at step `index` (−1 is the last), with its place."""
+        return _boxes_of(self.panel(panel_id)).after(
+            [step.boxes.get(panel_id, {}) for step in self.steps[: range(len(self.steps))[index] + 1]]
+        )
+
     def panel(self, panel_id: str) -> Panel:
         """The panel of that name; a KeyError says which there are."""
         for panel in self.panels:
@@ -189,6 +203,7 @@ class Trace:
             self._validate_cells(number, step)
             for film_id, frame in step.shows.items():
                 self._validate_frame(f"step {number}", film_id, frame)
+            self._validate_boxes(number, step)
         for grid in self.panels:
             if isinstance(grid, Grid) and grid.film:
                 self._validate_film(grid)
@@ -199,6 +214,19 @@ class Trace:
             raise ValueError(f"{who} shows a frame of the film {film_id!r}; there are {sorted(films)}")
         if not 0 <= frame < films[film_id]:
             raise ValueError(f"{who} shows frame {frame} of the film {film_id!r}, which has the frames 0 to {films[film_id] - 1}")
+
+    def _validate_boxes(self, number: int, step: TraceStep) -> None:
+        counts = {panel.id: len(_boxes_of(panel)) for panel in self.panels if _boxes_of(panel) is not None}
+        for panel_id in step.boxes:
+            if panel_id not in counts:
+                raise ValueError(f"step {number} changes boxes of {panel_id!r}; there are boxes on {sorted(counts)}")
+        numbered = [(panel, box) for panel, changes in step.boxes.items() for box in changes]
+        for panel, roles in step.marks.items():
+            if isinstance(self.panel(panel), (Picture, Film)):
+                numbered += [(panel, box) for places in roles.values() for box in places if isinstance(box, Integral)]
+        for panel_id, box in numbered:
+            if not 0 <= box < counts.get(panel_id, 0):
+                raise ValueError(f"step {number} has box {box} of {panel_id!r}, which has {counts.get(panel_id, 0)} boxes")
 
     def _validate_film(self, grid: Grid) -> None:
         for (row, column), frame in grid.frame_of_cell.items():
@@ -243,6 +271,8 @@ class Trace:
             }
         if step.shows:
             encoded["shows"] = step.shows
+        if step.boxes:
+            encoded["boxes"] = {panel: encode_looks(changes) for panel, changes in step.boxes.items()}
         if step.keep:
             encoded["keep"] = {panel: self._places(panel, cells) for panel, cells in step.keep.items()}
         if step.writes:
@@ -256,8 +286,21 @@ class Trace:
         return encoded
 
     def _places(self, panel_id: str, places) -> list:
-        """Cells as flat indices (a third of the bytes of pairs); boxes as they are."""
+        """Cells as flat indices (a third of the bytes of pairs); boxes as they are, or as their numbers."""
         panel = self.panel(panel_id)
         if isinstance(panel, (Picture, Film)):
-            return [[round(float(side), 2) for side in box] for box in places]
+            return [int(box) if isinstance(box, Integral) else [round(float(side), 2) for side in box] for box in places]
         return [int(row) * panel.columns + int(column) for row, column in places]
+
+
+def _boxes_of(panel: Panel):
+    return panel.boxes if isinstance(panel, (Picture, Film)) else None
+
+
+def _boxes_content(step: TraceStep, exact: bool) -> dict:
+    """What the digest takes from a step's boxes: their roles, and of boxes made by hand their labels and places, too."""
+
+    def content(look: BoxLook) -> list:
+        return [look.role, look.label, look.place] if exact else [look.role, _NUMBER.sub("·", look.label)]
+
+    return {panel: [[number, *content(look)] for number, look in changes.items()] for panel, changes in step.boxes.items()}

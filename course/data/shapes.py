@@ -79,7 +79,7 @@ class Shapes(Dataset):
             raise IndexError(f"There are {self.count} pictures; there is no number {index}.")
         index = int(index) % self.count
         rng = np.random.default_rng((self.seed, SPLITS.index(self.split), index))
-        picture, seen = render(random_scene(rng, self.split), self.size, rng)
+        picture, seen = self.draw(rng)
         image = torch.from_numpy(picture).float() / 255  # [3, S, S]
         semantic = np.zeros((self.size, self.size), np.int64)
         for thing, mask in seen:
@@ -88,6 +88,10 @@ class Shapes(Dataset):
         if self.target == "semantic":
             return image, semantic
         return image, _instances(seen, self.size) | {"semantic": semantic, "image_id": index}
+
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, list[tuple[Object, np.ndarray]]]:
+        """A scene and its picture, as `course.data.rendering.render` gives it. A subclass may draw other scenes."""
+        return render(random_scene(rng, self.split), self.size, rng)
 
 
 def collate(batch: Sequence[tuple[Tensor, dict]]) -> tuple[list[Tensor], list[dict]]:

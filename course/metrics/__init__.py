@@ -1,4 +1,4 @@
-"""How good an answer is: label maps (`segmentation`), detected boxes and masks (`detection`)."""
+"""How good an answer is: label maps (`segmentation`), detected boxes and masks (`detection`), poses (`keypoints`)."""
 
 from course.metrics.detection import (
     COCO_THRESHOLDS,
@@ -8,6 +8,7 @@ from course.metrics.detection import (
     mean_average_precision,
     precision_recall_curve,
 )
+from course.metrics.keypoints import box_lengths, pck
 from course.metrics.segmentation import (
     VOID,
     boundary_band,
@@ -28,10 +29,12 @@ __all__ = [
     "boundary_band",
     "boundary_error",
     "boundary_f_score",
+    "box_lengths",
     "class_iou",
     "confusion_matrix",
     "mean_average_precision",
     "mean_iou",
+    "pck",
     "pixel_accuracy",
     "precision_recall_curve",
 ]

@@ -4,8 +4,10 @@ TypeError: the wrong kind of thing (a list, a bool tensor, a fraction). ValueErr
 cannot be. NaN and infinity are numbers here: they pass through an operation as they pass through torch's.
 """
 
+import math
 import operator
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -173,7 +175,110 @@ def check_weight(weight: Tensor, bias: Tensor | None, x: Tensor | None = None) -
             check_same_device(tensor, name, x)
 
 
-def check_same_device(tensor: Tensor, name: str, x: Tensor) -> None:
+def check_same_device(tensor: Tensor, name: str, x: Tensor, x_name: str = "x") -> None:
     """Both tensors are on one device."""
     if tensor.device != x.device:
-        raise ValueError(f"{name} must be on the device of x, {x.device}; got {tensor.device}.")
+        raise ValueError(f"{name} must be on the device of {x_name}, {x.device}; got {tensor.device}.")
+
+
+def check_boxes(boxes: Tensor, name: str = "boxes", rows: bool = True, finite: bool = False) -> None:
+    """Floating-point boxes, [N, 4] or without `rows` [..., 4]; N may be 0. With `finite`, without NaN and infinity."""
+    shape = "[N, 4]" if rows else "[..., 4]"
+    _check_fractions(boxes, name, shape)
+    if boxes.shape[-1:] != (4,) or rows and boxes.dim() != 2:
+        one = f": a single box is {name}[None]" if rows and boxes.shape == (4,) else ""
+        raise ValueError(f"{name} must have shape {shape}, four numbers a box; got {list(boxes.shape)}{one}.")
+    if finite and not boxes.isfinite().all():
+        raise ValueError(f"{name} must be finite; got {_first(boxes, ~boxes.isfinite().all(-1))}.")
+
+
+def check_sizes(boxes: Tensor, name: str) -> None:
+    """Boxes x1, y1, x2, y2 [N, 4], each with width and height above 0."""
+    proper = (boxes[:, 2:] > boxes[:, :2]).all(-1)  # [N]
+    if not proper.all():
+        raise ValueError(f"{name} must have widths and heights above 0, x1 < x2 and y1 < y2; got {_first(boxes, ~proper)}.")
+
+
+def check_paired(x: Tensor, name: str, boxes: Tensor, boxes_name: str, classes: bool = False) -> None:
+    """Boxes [N, 4] and as many rows x [N, 4], or with `classes` [N, 4K], on one device."""
+    check_boxes(boxes, boxes_name)
+    if classes:
+        _check_fractions(x, name, "[N, 4K]")
+        if x.dim() != 2 or x.shape[1] == 0 or x.shape[1] % 4:
+            raise ValueError(f"{name} must have shape [N, 4K], four numbers for each of K classes; got {list(x.shape)}.")
+    else:
+        check_boxes(x, name)
+    if len(x) != len(boxes):
+        raise ValueError(f"{name} and {boxes_name} must have as many rows; got {len(x)} and {len(boxes)}.")
+    check_same_device(x, name, boxes, boxes_name)
+
+
+def check_scales(weights: Sequence[float]) -> tuple[float, ...]:
+    """Four finite numbers above 0."""
+    numbers = weights.tolist() if isinstance(weights, Tensor) else weights
+    if not isinstance(numbers, (tuple, list)) or len(numbers) != 4 or not all(_is_number(n) and 0 < n < math.inf for n in numbers):
+        raise ValueError(f"weights must be four numbers above 0, for x, y, width and height; got {weights!r}.")
+    return tuple(map(float, numbers))
+
+
+def check_scores(scores: Tensor, boxes: Tensor, name: str = "scores") -> None:
+    """A score for each box, floating-point [N], on its device; without NaN, which has no rank."""
+    _check_fractions(scores, name, "[N]")
+    check_row(scores, boxes, name)
+    if scores.isnan().any():
+        raise ValueError(f"{name} must be numbers that can be ranked; got NaN at {int(scores.isnan().nonzero()[0])}.")
+
+
+def check_row(x: Tensor, boxes: Tensor, name: str) -> None:
+    """One number for each box: [N], on its device."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor of shape [N]; got {type(x).__name__}.")
+    if x.shape != boxes.shape[:1]:
+        raise ValueError(f"{name} must have shape [{len(boxes)}], one for each box; got {list(x.shape)}.")
+    check_same_device(x, name, boxes, "boxes")
+
+
+def check_overlaps(iou: Tensor) -> None:
+    """Overlaps [G, N], floating-point, without NaN; G and N may be 0."""
+    _check_fractions(iou, "iou", "[G, N]")
+    if iou.dim() != 2:
+        raise ValueError(f"iou must have shape [G, N], a row an object and a column a box; got {list(iou.shape)}.")
+    if iou.isnan().any():
+        raise ValueError(f"iou must be numbers that can be compared; got NaN at {tuple(iou.isnan().nonzero()[0].tolist())}.")
+
+
+def check_matches(matches: Tensor) -> None:
+    """What match_boxes returns: int64 [N]."""
+    if not isinstance(matches, Tensor):
+        raise TypeError(f"matches must be a torch.Tensor of shape [N]; got {type(matches).__name__}.")
+    if matches.dtype != torch.int64:
+        raise TypeError(f"matches must be int64, as match_boxes returns them; got {matches.dtype}.")
+    if matches.dim() != 1:
+        raise ValueError(f"matches must have shape [N], one for each box; got {list(matches.shape)}.")
+
+
+def share(value: float, name: str) -> float:
+    """A number from 0 to 1."""
+    if not _is_number(value):
+        raise TypeError(f"{name} must be a number from 0 to 1; got {value!r}.")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be from 0 to 1; got {value!r}.")
+    return float(value)
+
+
+def _check_fractions(x: Tensor, name: str, shape: str) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor of shape {shape}; got {type(x).__name__}.")
+    if x.dtype not in FLOATS:
+        hint = f": call {name}.float() first" if x.dtype in INTEGERS else ""
+        raise TypeError(f"{name} must be floating-point; got {x.dtype}{hint}.")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _first(boxes: Tensor, wrong: Tensor) -> str:
+    """The first box of which `wrong` [N] is true, in words."""
+    row = wrong.flatten().nonzero()[0, 0]
+    return f"{[round(side, 4) for side in boxes.flatten(0, -2)[row].tolist()]} at {int(row)}"

@@ -1,12 +1,11 @@
 // Draws one panel: a grid of numbers, a heat map, a picture, a film, bars or a formula, with marks that glide over it.
 
+import { BoxLayer, ORDER, boxUnder } from "./boxes.js";
 import { STRIP, buildStrips, drawStrips } from "./curves.js";
 import { element } from "./element.js";
 import { FrameStore } from "./frames.js";
 import { formatNumber } from "./format.js";
 import { boxesOfCells } from "./layout.js";
-
-const ORDER = ["ignored", "candidate", "suppressed", "truth", "read", "write", "wrong", "chosen"]; // later ones lie on top
 
 const MOST_NUMBERED = 144; // cells of a heat map that also show their numbers
 const LEGIBLE = 8; // smallest type of these numbers in pixels: below it the colours speak alone
@@ -87,6 +86,7 @@ export class PanelView {
       else this.palette = new Uint8Array(reader.buffers[this.spec.colours]);
       this.lit = element(this.document, "canvas", "segw-lit");
       this.stage.append(this.lit);
+      if (this.spec.boxes) this.boxes = new BoxLayer(this.spec, this.stage, this.document);
     }
     if (kind === "grid" && (paint === "numbers" || rows * columns <= MOST_NUMBERED)) this.buildNumbers(reader);
     this.overlay = element(this.document, "div", "segw-overlay");
@@ -158,11 +158,13 @@ export class PanelView {
   }
 
   /**
-   * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>, before: Float32Array|null, frame: number}} state
-   *   `asked` cells show "?", and with `before` also what is there already and will be added to; `frame` of a film
+   * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>, before: Float32Array|null, frame: number,
+   *   boxes: object[]}} state `asked` cells show "?", and with `before` also what is there already and will be added to; `frame` of a film;
+   *   `boxes` of a picture or film, as `TraceReader.boxesAt` gives them
    */
   draw(state) {
     if (this.spec.kind === "film") this.showFrame(state.frame);
+    this.boxes?.draw(state.boxes);
     if (this.spec.kind === "bars") this.drawBars(state);
     if (this.strips) drawStrips(this.spec, this.strips, state);
     if (this.palette) this.drawHeat(state);
@@ -232,12 +234,13 @@ export class PanelView {
     }
   }
 
-  /** @param {Record<string, number[]|number[][]>} roles role → cells or boxes @param {boolean} hovered marks under the pointer */
+  /** @param {Record<string, (number|number[])[]>} roles role → cells; or boxes, or the numbers of the panel's own @param {boolean} hovered marks under the pointer */
   mark(roles, hovered = false) {
     const wanted = new Map();
     for (const role of ORDER) {
       const places = roles?.[role] ?? [];
-      const boxes = this.pictured ? places : boxesOfCells(places, this.spec.columns);
+      const placed = (box) => (Array.isArray(box) ? box : this.boxes.looks[box].place);
+      const boxes = this.pictured ? places.map(placed) : boxesOfCells(places, this.spec.columns);
       boxes.forEach((box, i) => wanted.set(`${role}:${i}`, box));
     }
     for (const [key, mark] of this.marks) if (!wanted.has(key)) { mark.remove(); this.marks.delete(key); }
@@ -261,13 +264,13 @@ export class PanelView {
     });
   }
 
-  /** The cell under the pointer, or -1. @param {PointerEvent} event */
+  /** The cell under the pointer, or the number of the box, or -1. @param {PointerEvent} event */
   cellAt(event) {
-    if (this.spec.kind !== "grid") return -1;
+    if (this.spec.kind !== "grid" && !this.boxes) return -1;
     const { left, top, width, height } = this.stage.getBoundingClientRect();
-    const column = Math.floor(((event.clientX - left) / width) * this.spec.columns);
-    const row = Math.floor(((event.clientY - top) / height) * this.spec.rows);
-    const inside = column >= 0 && row >= 0 && column < this.spec.columns && row < this.spec.rows;
-    return inside ? row * this.spec.columns + column : -1;
+    const x = ((event.clientX - left) / width) * this.spec.columns;
+    const y = ((event.clientY - top) / height) * this.spec.rows;
+    if (x < 0 || y < 0 || x >= this.spec.columns || y >= this.spec.rows) return -1;
+    return this.boxes ? boxUnder(this.boxes.looks, x, y) : Math.floor(y) * this.spec.columns + Math.floor(x);
   }
 }

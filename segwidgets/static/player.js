@@ -246,6 +246,7 @@ export class Player extends Playback {
         asked: inQuestion ? fresh : new Set(),
         before: inQuestion && reader.addsUp(id, step) ? reader.valuesAt(id, step - 1) : null,
         frame: reader.frameAt(id, asked ? step - 1 : step),
+        boxes: reader.boxesAt(id, asked ? step - 1 : step),
       });
       view.mark(inQuestion ? withoutAnswer(marks[id], [...fresh]) : asked ? { read: marks[id]?.read ?? [] } : marks[id]);
     }
@@ -289,8 +290,8 @@ export class Player extends Playback {
     }
     if (this.hover?.panel === view.spec.id && this.hover.cell === cell) return;
     this.hover = { panel: view.spec.id, cell };
-    const { text, marks } = this.reader.explain(view.spec.id, cell, this.step);
-    marks[view.spec.id] = { write: [cell] };
+    const { text, marks } = this.reader.explain(view.spec.id, cell, this.asked && view.boxes ? this.step - 1 : this.step);
+    marks[view.spec.id] = { ...marks[view.spec.id], write: [cell] };
     for (const each of this.views) {
       each.mark(marks[each.spec.id], true);
       if (each.spec.kind === "film") this.showFrameOf(each, view.spec.id, cell);

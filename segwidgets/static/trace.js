@@ -48,6 +48,28 @@ export class TraceReader {
     return 0;
   }
 
+  /**
+   * The boxes of a picture or film at a step, in their order; `role` is null for those that are hidden.
+   * @returns {{role: string|null, label: string, place: number[]}[]}
+   */
+  boxesAt(panelId, step) {
+    const { boxes } = this.panelById.get(panelId);
+    if (!boxes) return [];
+    const places = new Float32Array(this.buffers[boxes.places]);
+    const looks = Array.from({ length: places.length / 4 }, (_, i) => ({
+      role: Array.isArray(boxes.role) ? boxes.role[i] : boxes.role, label: boxes.labels[i] ?? "", place: [...places.subarray(4 * i, 4 * i + 4)],
+    }));
+    for (let i = 0; i <= step; i++) {
+      for (const [number, role, label = "", place = looks[number].place] of this.changesAt(panelId, i)) looks[number] = { role, label, place };
+    }
+    return looks;
+  }
+
+  /** The boxes that a step changes. @returns {[number, string|null, string?, number[]?][]} */
+  changesAt(panelId, step) {
+    return this.steps[step].boxes?.[panelId] ?? [];
+  }
+
   /** The frame that a film shows while the pointer is on a cell, or -1 to leave it as it is. @returns {number} */
   frameOfCell(filmId, panelId, cell) {
     const { film } = this.panelById.get(panelId);
@@ -71,7 +93,8 @@ export class TraceReader {
   }
 
   hasWrites(step) {
-    return Object.keys(this.steps[step].writes ?? {}).length > 0;
+    const { writes, boxes } = this.steps[step];
+    return Object.keys(writes ?? {}).length > 0 || Object.keys(boxes ?? {}).length > 0;
   }
 
   /** The step up to `step` that last said something and did nothing: what it says holds while the steps after it race by. */
@@ -108,6 +131,7 @@ export class TraceReader {
    */
   explain(panelId, cell, step) {
     const panel = this.panelById.get(panelId);
+    if (panel.boxes) return this.explainBox(panel, cell, step);
     const value = this.valuesAt(panelId, step)[cell];
     const sees = this.fieldText(panel, cell);
     const place = `${panel.title} at ${formatPlace(cell, panel.columns)}`;
@@ -123,6 +147,18 @@ export class TraceReader {
     for (const i of terms.length ? writers : writers.slice(-1)) addReads(marks, this.steps[i].marks, panelId);
     const sum = terms.length ? `${terms.join(" + ")} = ${formatNumber(value)}` : lastStep.arithmetic || formatNumber(value);
     return { text: `${place}: ${sum}${sees}`, marks, value };
+  }
+
+  /** What a box is, and the arithmetic of the step that made it so; `marks` point at what that step looked at. */
+  explainBox({ id }, number, step) {
+    const [x1, y1, x2, y2] = this.boxesAt(id, step)[number].place.map(formatNumber);
+    for (let i = step; i >= 0; i--) {
+      if (!this.changesAt(id, i).some(([changed]) => changed === number)) continue;
+      const { arithmetic, caption, marks } = this.steps[i];
+      const told = arithmetic || caption.map(([text]) => text).join("");
+      return { text: `box ${number}: ${told}`, marks: structuredClone(marks ?? {}), value: NaN };
+    }
+    return { text: `box ${number}: x ${x1} to ${x2}, y ${y1} to ${y2}`, marks: {}, value: NaN };
   }
 
   termOf(panelId, cell, step) {

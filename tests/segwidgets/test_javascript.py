@@ -15,7 +15,9 @@ import segwidgets
 from course import programs
 from course.ops.step import number
 from segwidgets import Trace, TraceStep
-from segwidgets.panels import Curves, FieldBoxes, Film, Grid, Picture
+from segwidgets.drawn_boxes import ORDER
+from segwidgets.panels import Boxes, BoxLook, Curves, FieldBoxes, Film, Grid, Picture
+from segwidgets.roles import ROLES
 
 TESTS = sorted((Path(__file__).parent / "js").glob("*.test.js"))
 
@@ -23,7 +25,7 @@ TESTS = sorted((Path(__file__).parent / "js").glob("*.test.js"))
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     path = tmp_path_factory.mktemp("given") / "given.json"
-    path.write_text(json.dumps({"pairs": pairs(), "traces": traces()}, allow_nan=False))
+    path.write_text(json.dumps({"pairs": pairs(), "traces": traces(), "boxed": boxed()}, allow_nan=False))
     return path
 
 
@@ -75,6 +77,25 @@ def film():
 BOXES = np.array([[[0, 0, 2, 3], [1, 0, 4, 3]], [[0, 1, 2, 4], [1.5, 1, 6, 4]]])
 
 
+def boxed():
+    """Boxes that change, and what Python says each is at each step."""
+    sheet = Picture("sheet", None, size=(10, 12), boxes=Boxes([[1, 2, 5, 6], [3, 2, 9, 8], [0, 0, 2, 2]], labels=["a", "b", "c"]))
+    steps = [
+        TraceStep("Nothing yet."),
+        TraceStep("Box [0|chosen] stays.", boxes={"sheet": {0: BoxLook("chosen", "0.9")}}),
+        TraceStep(
+            "Box 1 goes.",
+            boxes={"sheet": {1: "suppressed", 2: BoxLook("write", "moved", (4, 4, 6.25, 6))}},
+            marks={"sheet": {"chosen": [0], "write": [(3, 2, 5, 6)]}},
+            arithmetic="3 / 6 = 0.5",
+        ),
+        TraceStep("Box 2 vanishes.", boxes={"sheet": {2: None}}),
+    ]
+    trace = Trace("boxes", panels=[sheet, Picture("plain", None, size=(4, 4))], steps=steps)
+    looks = [[{**vars(look), "place": list(look.place)} for look in trace.boxes_at("sheet", step)] for step in range(len(steps))]
+    return {**dump("boxed", trace), "boxes": looks, "roles": {"order": ORDER, "all": list(ROLES)}}
+
+
 def dump(name, trace):
     meta, buffers = trace.wire()
     grids = [panel["id"] for panel in meta["panels"] if panel["kind"] in ("grid", "curves")]
@@ -114,5 +135,5 @@ def test_under_node(path, given):
 
 def test_every_file_of_javascript_tests_is_found():
     assert [path.name for path in TESTS] == [
-        f"{name}.test.js" for name in ("controls", "curves", "format", "frames", "layout", "playback", "trace")
+        f"{name}.test.js" for name in ("boxes", "controls", "curves", "format", "frames", "layout", "playback", "trace")
     ]

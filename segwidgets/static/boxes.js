@@ -1,0 +1,85 @@
+// Boxes that lie on a picture: each keeps its element from step to step, so that one that moves glides and one that changes stays put.
+
+import { element } from "./element.js";
+
+/** Roles from below to above: later ones lie on top. */
+export const ORDER = ["ignored", "candidate", "suppressed", "truth", "read", "write", "wrong", "chosen"];
+
+const EDGE = 0.09; // a box that begins in this part of the picture, at the top, has its label inside
+const RIGHT = 0.7; // one whose middle lies beyond has it at its right corner
+
+export class BoxLayer {
+  /** @param {{rows: number, columns: number}} spec of the picture, in its pixels @param {HTMLElement} stage @param {Document} document */
+  constructor(spec, stage, document) {
+    Object.assign(this, { spec, document, looks: [], shown: new Map() });
+    this.root = element(document, "div", "segw-boxes");
+    stage.append(this.root);
+  }
+
+  /** @param {{role: string|null, label: string, place: number[]}[]} looks of all boxes, in their order */
+  draw(looks) {
+    looks.forEach((look, number) => {
+      if (!sameLook(look, this.looks[number])) this.place(number, look);
+    });
+    this.looks = looks;
+  }
+
+  place(number, { role, label, place }) {
+    if (role === null) {
+      this.shown.get(number)?.remove();
+      this.shown.delete(number);
+      return;
+    }
+    if (!this.shown.has(number)) this.shown.set(number, this.make(number));
+    const box = this.shown.get(number);
+    box.dataset.role = role;
+    Object.assign(box.style, boxStyle(place, this.spec), { zIndex: String(ORDER.indexOf(role)) });
+    const words = box.firstChild;
+    words.textContent = label;
+    words.hidden = !label;
+    words.dataset.roleText = role;
+    Object.assign(words.style, labelStyle(place, this.spec));
+  }
+
+  make(number) {
+    const box = element(this.document, "div", "segw-box");
+    box.dataset.box = String(number);
+    box.append(element(this.document, "span", "segw-box-label"));
+    this.root.append(box);
+    return box;
+  }
+}
+
+export function sameLook(one, other) {
+  return Boolean(other) && one.role === other.role && one.label === other.label && one.place.every((side, i) => side === other.place[i]);
+}
+
+const percent = (part, whole) => `${(100 * part) / (whole || 1)}%`;
+
+/** Where a box lies, in percent of its picture. */
+export function boxStyle([x1, y1, x2, y2], { columns, rows }) {
+  return { left: percent(x1, columns), top: percent(y1, rows), width: percent(Math.max(0, x2 - x1), columns), height: percent(Math.max(0, y2 - y1), rows) };
+}
+
+/** Where its label has room, in percent of the box: above its upper left corner; inside at the picture's top, leftwards at its right. */
+export function labelStyle([x1, y1, x2, y2], { columns, rows }) {
+  const inside = y1 < EDGE * rows;
+  const leftwards = (x1 + x2) / 2 > RIGHT * columns;
+  return {
+    top: inside ? percent(Math.max(0, -y1), y2 - y1) : "auto", bottom: inside ? "auto" : "100%",
+    left: leftwards ? "auto" : percent(Math.max(0, -x1), x2 - x1), right: leftwards ? percent(Math.max(0, x2 - columns), x2 - x1) : "auto",
+  };
+}
+
+/** The number of the smallest box that is shown under a point of the picture, or -1. */
+export function boxUnder(looks, x, y) {
+  let found = -1;
+  let smallest = Infinity;
+  looks.forEach(({ role, place: [x1, y1, x2, y2] }, number) => {
+    const area = (x2 - x1) * (y2 - y1);
+    if (role === null || x < x1 || x > x2 || y < y1 || y > y2 || area >= smallest) return;
+    found = number;
+    smallest = area;
+  });
+  return found;
+}

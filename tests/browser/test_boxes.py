@@ -1,0 +1,81 @@
+"""Boxes on the page: where they lie, how they look, and what is said over them."""
+
+import pytest
+
+MAKE = """
+import numpy as np
+from segwidgets import Player, Trace, TraceStep
+from segwidgets.panels import Boxes, BoxLook, Picture
+
+def boxed():
+    grey = np.full((50, 100, 3), 128, np.uint8)
+    boxes = Boxes([[10, 20, 50, 40], [20, 25, 60, 45], [-20, 30, 8, 60]], labels=["a", "b", ""])
+    steps = [
+        TraceStep("Nothing yet."),
+        TraceStep("Box 0 stays.", boxes={"photo": {0: BoxLook("chosen", "0.9")}}),
+        TraceStep("Box 1 goes.", boxes={"photo": {1: "suppressed"}}, marks={"photo": {"read": [0]}}, arithmetic="3 / 6 = 0.5"),
+        TraceStep("Box 2 moves, box 1 is hidden.", boxes={"photo": {1: None, 2: BoxLook("write", place=(70, 10, 90, 30))}}),
+    ]
+    return Player(Trace("boxes", panels=[Picture("photo", grey, boxes=boxes)], steps=steps))
+"""
+
+
+@pytest.fixture
+def boxed(notebook):
+    notebook.python(MAKE)
+    return notebook.show("boxed()")
+
+
+def lies(root, number):
+    """The box as it lies on the screen, in the picture's pixels."""
+    box = root.locator(f".segw-box[data-box='{number}']")
+    box.evaluate("box => Promise.allSettled(box.getAnimations().map(each => each.finished))")
+    outer, inner = root.locator("[data-panel=photo] .segw-stage").bounding_box(), box.bounding_box()
+    scale = 100 / outer["width"]
+    left, top = (inner["x"] - outer["x"]) * scale, (inner["y"] - outer["y"]) * scale
+    return [round(side, 1) for side in (left, top, left + inner["width"] * scale, top + inner["height"] * scale)]
+
+
+def look(root, number):
+    read = """box => { const {borderTopStyle, borderTopWidth} = getComputedStyle(box);
+        return {role: box.dataset.role, style: borderTopStyle, width: parseFloat(borderTopWidth)}; }"""
+    return root.locator(f".segw-box[data-box='{number}']").evaluate(read)
+
+
+def test_they_lie_where_the_tensor_says_and_look_as_their_role_does(boxed):
+    assert [lies(boxed, i) for i in (0, 1)] == [[10, 20, 50, 40], [20, 25, 60, 45]]
+    assert look(boxed, 0)["role"] == "candidate" and look(boxed, 0)["style"] == "solid"
+    thin = look(boxed, 0)["width"]
+    boxed.press("ArrowRight")
+    assert look(boxed, 0) == {"role": "chosen", "style": "solid", "width": pytest.approx(4 * thin)}
+    boxed.press("ArrowRight")
+    assert look(boxed, 1) == {"role": "suppressed", "style": "dashed", "width": thin}
+    assert boxed.locator(".segw-box-label:visible").all_text_contents() == ["0.9"]
+    boxed.press("ArrowRight")
+    assert boxed.locator(".segw-box[data-box='1']").count() == 0 and lies(boxed, 2) == [70, 10, 90, 30]
+    boxed.press("Home")
+    assert lies(boxed, 1) == [20, 25, 60, 45] and boxed.locator(".segw-box-label:visible").all_text_contents() == ["a", "b"]
+
+
+def test_what_lies_outside_the_picture_is_cut_off(boxed):
+    assert boxed.locator(".segw-boxes").evaluate("layer => getComputedStyle(layer).overflow") == "hidden"
+
+
+def test_over_a_box_stands_why_it_is_what_it_is(boxed):
+    boxed.press("ArrowRight")
+    boxed.press("ArrowRight")
+    stage = boxed.locator("[data-panel=photo] .segw-stage")
+    size = stage.bounding_box()
+    stage.hover(position={"x": 0.57 * size["width"], "y": 0.43 * size["width"]})  # only in box 1
+    assert boxed.locator(".segw-arithmetic").text_content() == "box 1: 3 / 6 = 0.5"
+    assert boxed.locator(".segw-mark[data-role=write]").count() == 1 and boxed.locator(".segw-mark[data-role=read]").count() == 1
+    stage.hover(position={"x": 0.95 * size["width"], "y": 0.05 * size["width"]})  # in none
+    assert boxed.locator(".segw-arithmetic").text_content() == "3 / 6 = 0.5" and boxed.get_attribute("data-hover") is None
+
+
+def test_while_the_class_guesses_the_boxes_wait(boxed):
+    boxed.press("p")
+    boxed.press("ArrowRight")
+    assert boxed.get_attribute("data-asked") == "true" and look(boxed, 0)["role"] == "candidate"
+    boxed.press("ArrowRight")
+    assert boxed.get_attribute("data-asked") == "false" and look(boxed, 0)["role"] == "chosen"
