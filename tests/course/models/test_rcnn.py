@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import sys
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from torch import nn
 from torchvision.ops import roi_align
 
 from course.data.shapes import Shapes
-from course.errors import CourseError
 from course.metrics.detection import mean_average_precision
 from course.models.backbones import efficientnet_lite0
 from course.models.rcnn import (
@@ -274,12 +272,6 @@ def test_pictures_without_negatives_are_passed_over():
     positives, negatives = toy()
     first = next(mine_svm(positives, [negatives[0][:0], *negatives]))
     assert [int(mask.sum()) for mask in first.used] == [0, 40, 0, 0]
-
-
-def test_without_scikit_learn_a_sentence_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.svm", None)
-    with pytest.raises(CourseError, match=r'scikit-learn.*"segcourse\[test\]"'):
-        next(mine_svm(*toy()))
 
 
 def one_class(seed):
