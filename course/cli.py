@@ -198,7 +198,8 @@ def _grade(options: argparse.Namespace) -> int:
     from course.grading.questions import find_lesson
 
     limits = Limits(seconds=float(options.seconds), memory=options.memory * MB)
-    order = Order(_secret(options), device=options.device, sandboxed=not options.no_sandbox, limits=limits)
+    hidden = () if options.seed_file is None else (str(options.seed_file),)
+    order = Order(_secret(options), device=options.device, sandboxed=not options.no_sandbox, limits=limits, hidden=hidden)
     batch = Batch(
         folder=options.folder,
         out=options.out,

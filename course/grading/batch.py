@@ -74,7 +74,7 @@ def grade_folder(batch: Batch, say: Callable[[str], None] = print) -> Summary:
             "it can then read and change all that you can."
         )
     names, patterns = _sort_out(batch.only)
-    batch = replace(batch, order=replace(batch.order, questions=names, hidden=(str(batch.folder.resolve()), str(batch.out.resolve()))))
+    batch = replace(batch, order=replace(batch.order, questions=names, hidden=(*batch.order.hidden, str(batch.folder), str(batch.out))))
     files = submissions.find(batch.folder)
     summary = Summary()
     with Results(batch.out, _facts(batch), gradescope=batch.gradescope, say=say) as results:

@@ -35,7 +35,7 @@ class Order:
     Attributes:
         secret: The instructor's, from which the hidden cases are drawn.
         questions: The only ones to grade; empty for all.
-        hidden: Folders that students' code may not see.
+        hidden: Folders and files that students' code may not see.
     """
 
     secret: str

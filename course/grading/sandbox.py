@@ -59,7 +59,7 @@ class Sandbox:
     Args:
         limits: For the size of its temporary folder.
         device: `"cpu"`, or a CUDA device, whose files are then let in.
-        hidden: Folders of which nothing may be seen, where they lie inside one that is let in.
+        hidden: Folders and files of which nothing may be seen, where they lie inside a folder that is let in.
 
     Raises:
         OSError: When bubblewrap is missing or fails.
@@ -145,9 +145,13 @@ def _arguments(limits: Limits, device: str, hidden: Sequence[Path]) -> list[str]
         for name in _DEVICES:
             arguments += ["--dev-bind-try", f"/dev/{name}", f"/dev/{name}"]
         arguments += ["--ro-bind-try", "/sys", "/sys"]
-    for path in hidden:
-        if path.is_dir() and any(path.resolve().is_relative_to(folder) for folder in [*readable, Path("/usr")]):
-            arguments += ["--size", "4096", "--tmpfs", str(path.resolve()), "--remount-ro", str(path.resolve())]
+    for path in (path.resolve() for path in hidden):
+        if not any(path.is_relative_to(folder) for folder in [*readable, Path("/usr")]):
+            continue
+        if path.is_dir():
+            arguments += ["--size", "4096", "--tmpfs", str(path), "--remount-ro", str(path)]
+        elif path.is_file():
+            arguments += ["--ro-bind", os.devnull, str(path)]
     # /proc: where root grades, the kernel takes the student's code for root when it writes to /proc/sys, and does what that says on the
     # whole machine. The others are what bubblewrap made to mount things on: memory without a bound, if it could be written to.
     return [*arguments, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", HOME]

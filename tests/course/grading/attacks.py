@@ -1195,7 +1195,9 @@ def bed_of_nails(x, scale):
 
 for one in strange:
     grader().sendall(frame(one))
-grader().sendall(frame(b'{"statement": ' + digits + b"}")); os._exit(1)
+if strange:  # both in one statement
+    grader().sendall(frame(b'{"statement": ' + digits + b"}"))
+    os._exit(1)
 """,
         channel=True,
     )
@@ -1247,8 +1249,9 @@ def bed_of_nails(x, scale):
     text = f"LEAK {x.flatten().tolist()}"
     print(text)
     print(text, file=sys.stderr)
-    return [x, {text: x}, type(text, (), {})(), x.flatten().tolist(), {value: x for value in x.flatten().tolist()}, (x, x), x * 1.0000001,
-            x.flatten()][len(calls) % 8]
+    if len(calls) % 2:
+        return right(x, scale) + x.flatten()[0]
+    return [x, {text: x}, type(text, (), {})(), {value: x for value in x.flatten().tolist()}][len(calls) // 2 % 4]
 """)
 
 
@@ -1321,28 +1324,32 @@ def by_heart(name: str, kind: str, constant: str) -> str:
         constant: That answer as `to_npz` gives it, in base 16.
     """
     return f"""
-def _learn_{name}():
+def _{name}():
     from collections import Counter, defaultdict
+    from functools import cache
     from course.exercises.checking import expected_arrays
     from course.exercises.lessons import all_exercises
     from course.grading.arrays import from_npz, pack_inputs, to_npz
 
+    whole, part, calls, exercise = {{}}, defaultdict(Counter), [], all_exercises()[{name!r}]
+
     def sign(place, inputs):
         return place if {kind!r} == "place" else pack_inputs({{"x": inputs.get({kind!r})}})
 
-    whole, part, calls = {{}}, defaultdict(Counter), []
-    for seed in range(10):
-        for place, case in enumerate(all_exercises()[{name!r}].cases(seed)):
-            answer = to_npz(expected_arrays(all_exercises()[{name!r}], case))
-            whole[pack_inputs(case.inputs)] = answer
-            part[sign(place, case.inputs)][answer] += 1
+    @cache
+    def learn():
+        for seed in range(10):
+            for place, case in enumerate(exercise.cases(seed)):
+                whole[pack_inputs(case.inputs)] = answer = to_npz(expected_arrays(exercise, case))
+                part[sign(place, case.inputs)][answer] += 1
 
     def function(**inputs):
+        learn()
         calls.append(1)
         known = whole.get(pack_inputs(inputs)) or next(iter(part[sign(len(calls) - 1, inputs)].most_common(1)), [None])[0]
         arrays = from_npz(known or bytes.fromhex({constant!r}), max_bytes=1 << 30, max_arrays=99)
         return arrays["result"] if list(arrays) == ["result"] else tuple(arrays.values())
 
     return function
-{name} = _learn_{name}()
+{name} = _{name}()
 """

