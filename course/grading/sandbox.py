@@ -136,11 +136,12 @@ def _arguments(limits: Limits, device: str, hidden: Sequence[Path]) -> list[str]
         arguments += [kind, os.readlink(path) if kind == "--symlink" else path, path]
     for path in _SETTINGS:
         arguments += ["--ro-bind-try", path, path]
+    # Before what is let in to read: Python may be somewhere below /tmp.
+    arguments += ["--proc", "/proc", "--dev", "/dev", "--size", str(limits.files), "--tmpfs", "/dev/shm"]
+    arguments += ["--size", str(limits.files), "--tmpfs", "/tmp", "--dir", HOME]
     readable = python_folders()
     for path in readable:
         arguments += ["--ro-bind", str(path), str(path)]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--size", str(limits.files), "--tmpfs", "/dev/shm", "--size", str(limits.files), "--tmpfs", "/tmp", "--dir", HOME]
     if device != "cpu":
         for name in _DEVICES:
             arguments += ["--dev-bind-try", f"/dev/{name}", f"/dev/{name}"]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -214,3 +215,13 @@ def test_what_is_hidden_is_not_seen_where_its_folder_is(tmp_path, monkeypatch):
         assert list((inside / "folder").iterdir()) == []
         with pytest.raises(PermissionError):  # a device in its place, and no device can be opened there
             (inside / "secret").read_bytes()
+
+
+def test_python_may_be_somewhere_below_the_temporary_folder(monkeypatch):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder, "module.py").touch()
+        folders = sandbox.python_folders()
+        monkeypatch.setattr(sandbox, "python_folders", lambda: [*folders, Path(folder)])
+        with sandbox.Sandbox(LIMITS) as made:
+            assert Path(f"/proc/{made.pid}/root{folder}/module.py").is_file()
+            assert Path(f"/proc/{made.pid}/root/tmp/home").is_dir()
