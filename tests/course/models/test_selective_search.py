@@ -288,11 +288,8 @@ def test_more_variety_gives_more_boxes(face):
 
 def test_the_boxes_of_every_hierarchy_are_there(face):
     boxes = {tuple(box) for box in selective_search(face, "fast").tolist()}
-    parts = [
-        group(initial_regions(face, scale=scale), similarities).boxes.tolist()
-        for scale in (25, 100)
-        for similarities in (SIMILARITIES, ("texture", "size", "fill"))
-    ]
+    measures = (SIMILARITIES, ("texture", "size", "fill"), ("colour", "size", "fill"))
+    parts = [group(initial_regions(face, scale=k), names).boxes.tolist() for k in (25, 150) for names in measures]
     assert boxes == {tuple(box) for part in parts for box in part}
 
 
