@@ -87,8 +87,11 @@ def test_no_sandbox_at_all_is_told_once(monkeypatch):
 def cluster():
     from distributed import LocalCluster
 
+    before = dict(os.environ)
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, worker_dashboard_address=None) as made:
         yield made
+    os.environ.clear()  # Dask leaves its workers' settings in it, OMP_NUM_THREADS=1 among them, for all processes of later tests
+    os.environ.update(before)
 
 
 def test_a_dask_cluster_grades_the_same_and_a_killed_worker_loses_nothing(cluster):
