@@ -16,12 +16,16 @@ export class BoxLayer {
     stage.append(this.root);
   }
 
-  /** @param {{role: string|null, label: string, place: number[]}[]} looks of all boxes, in their order */
-  draw(looks) {
+  /**
+   * @param {{role: string|null, label: string, place: number[]}[]} looks of all boxes, in their order
+   * @param {number[]} draggable the numbers of those that can be dragged
+   */
+  draw(looks, draggable = []) {
     looks.forEach((look, number) => {
       if (!sameLook(look, this.looks[number])) this.place(number, look);
     });
     this.looks = looks;
+    for (const [number, box] of this.shown) box.classList.toggle("segw-draggable", draggable.includes(number));
   }
 
   place(number, { role, label, place }) {
@@ -33,6 +37,7 @@ export class BoxLayer {
     if (!this.shown.has(number)) this.shown.set(number, this.make(number));
     const box = this.shown.get(number);
     box.dataset.role = role;
+    box.style.setProperty("--segw-role", `var(--segw-${role})`);
     Object.assign(box.style, boxStyle(place, this.spec), { zIndex: String(ORDER.indexOf(role)) });
     const words = box.firstChild;
     words.textContent = label;

@@ -6,6 +6,7 @@ import { element } from "./element.js";
 import { FrameStore } from "./frames.js";
 import { formatNumber } from "./format.js";
 import { boxesOfCells } from "./layout.js";
+import { SegmentationView } from "./segmentation.js";
 
 const MOST_NUMBERED = 144; // cells of a heat map that also show their numbers
 const LEGIBLE = 8; // smallest type of these numbers in pixels: below it the colours speak alone
@@ -43,6 +44,7 @@ export class PanelView {
     if (kind === "formula") return { width, height: lines.length * 0.9 };
     if (kind === "bars") return { width, height: rows * 0.8 };
     if (kind === "curves") return { width, height: rows * STRIP };
+    if (kind === "segmentation") return { width, height: (width / this.spec.across) * this.spec.down };
     return { width, height: (width / columns) * rows };
   }
 
@@ -78,6 +80,8 @@ export class PanelView {
       this.buildBars(reader);
     } else if (kind === "curves") {
       this.strips = buildStrips(this.spec, this.stage, this.document);
+    } else if (kind === "segmentation") {
+      this.regions = new SegmentationView(this.spec, reader, this.stage, this.document);
     } else if (kind !== "grid" || paint !== "numbers") {
       this.canvas = element(this.document, "canvas", "segw-canvas");
       [this.canvas.width, this.canvas.height] = [columns, rows];
@@ -159,14 +163,15 @@ export class PanelView {
 
   /**
    * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>, before: Float32Array|null, frame: number,
-   *   boxes: object[]}} state `asked` cells show "?", and with `before` also what is there already and will be added to; `frame` of a film;
-   *   `boxes` of a picture or film, as `TraceReader.boxesAt` gives them
+   *   boxes: object[], draggable: number[]}} state `asked` cells show "?", and with `before` also what is there already and will be added to; `frame` of a film;
+   *   `boxes` of a picture or film, as `TraceReader.boxesAt` gives them, and the numbers of those that are `draggable`
    */
   draw(state) {
     if (this.spec.kind === "film") this.showFrame(state.frame);
-    this.boxes?.draw(state.boxes);
+    this.boxes?.draw(state.boxes, state.draggable);
     if (this.spec.kind === "bars") this.drawBars(state);
     if (this.strips) drawStrips(this.spec, this.strips, state);
+    this.regions?.draw(state.asked.size ? state.past : state.values, state.past);
     if (this.palette) this.drawHeat(state);
     if (this.cells && this.spec.kind === "grid") this.drawNumbers(state);
   }
@@ -235,7 +240,9 @@ export class PanelView {
   }
 
   /** @param {Record<string, (number|number[])[]>} roles role → cells; or boxes, or the numbers of the panel's own @param {boolean} hovered marks under the pointer */
-  mark(roles, hovered = false) {
+  mark(roles, hovered = false, moment = null) {
+    this.regions?.mark(roles, moment);
+    if (this.regions) return;
     const wanted = new Map();
     for (const role of ORDER) {
       const places = roles?.[role] ?? [];
@@ -264,12 +271,18 @@ export class PanelView {
     });
   }
 
+  /** Where the pointer is, in cells or pixels of the panel, and how many of these a pixel of the screen is. @param {PointerEvent} event */
+  pointAt(event) {
+    const { left, top, width, height } = this.stage.getBoundingClientRect();
+    const { columns, rows } = this.spec;
+    return [((event.clientX - left) / width) * columns, ((event.clientY - top) / height) * rows, columns / width];
+  }
+
   /** The cell under the pointer, or the number of the box, or -1. @param {PointerEvent} event */
   cellAt(event) {
-    if (this.spec.kind !== "grid" && !this.boxes) return -1;
-    const { left, top, width, height } = this.stage.getBoundingClientRect();
-    const x = ((event.clientX - left) / width) * this.spec.columns;
-    const y = ((event.clientY - top) / height) * this.spec.rows;
+    if (this.spec.kind !== "grid" && !this.boxes && !this.regions) return -1;
+    const [x, y] = this.pointAt(event);
+    if (this.regions) return this.regions.pieceAt(x / this.spec.columns, y / this.spec.rows);
     if (x < 0 || y < 0 || x >= this.spec.columns || y >= this.spec.rows) return -1;
     return this.boxes ? boxUnder(this.boxes.looks, x, y) : Math.floor(y) * this.spec.columns + Math.floor(x);
   }

@@ -5,12 +5,14 @@ import { element } from "./element.js";
 import { fitPanels } from "./layout.js";
 import { PanelView } from "./panel.js";
 import { Playback } from "./playback.js";
+import { Settings } from "./settings.js";
 import { TraceReader } from "./trace.js";
 
 const LARGEST_UNIT = 46;
 const LARGEST_UNIT_FULL = 130;
 const ARROW = 6.2; // widths between two panels, in letters' heights: with an arrow, and without
 const GAP = 2.6;
+const KEPT = [" ", "f", "p", "l", "[", "]"]; // keys that mean the animation also while a slider of the settings has the focus
 
 export class Player extends Playback {
   /** @param {HTMLElement} host @param {object} meta @param {(DataView|ArrayBuffer)[]} buffers */
@@ -23,6 +25,8 @@ export class Player extends Playback {
     this.gone = new AbortController(); // every listener hangs on its signal and leaves with the view
     this.still = this.window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.hover = null;
+    this.dragged = null; // {panel, box, place} of a box that is where the pointer is, until the kernel has answered
+    this.settings = null;
     if (this.still) this.step = this.reader.last;
     this.build();
     this.listen();
@@ -160,6 +164,10 @@ export class Player extends Playback {
       return;
     }
     const onButton = event.target.tagName === "BUTTON" && (event.key === " " || event.key === "Enter");
+    if (event.target.dataset.setting && event.target.tagName === "INPUT" && !KEPT.includes(event.key)) {
+      event.stopPropagation(); // a slider moves by its own keys, which JupyterLab would take for moving among cells
+      return;
+    }
     const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!action || onButton) return; // a focused button answers Space itself
     event.preventDefault();
@@ -202,7 +210,8 @@ export class Player extends Playback {
     // Below 30 pixels a two-digit number cannot be read from a chair; colours can, down to 18.
     const gaps = this.reader.meta.arrows.map((arrow) => parseFloat(style.fontSize) * (arrow ? ARROW : GAP));
     const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, gaps };
-    if (full) Object.assign(room, { height: this.window.innerHeight * 0.94 - 230 - this.legend.offsetHeight, titles: 70 });
+    const under = this.legend.offsetHeight + (this.settings?.root.offsetHeight ?? 0);
+    if (full) Object.assign(room, { height: this.window.innerHeight * 0.94 - 230 - under, titles: 70 });
     const named = (view) => ({ ...view.size, name: Math.min(view.nameWidth, width - Math.max(0, ...gaps)) });
     const { unit, rows } = fitPanels(this.views.map(named), room);
     this.root.style.setProperty("--segw-unit", `${unit}px`);
@@ -245,16 +254,25 @@ export class Player extends Playback {
         fresh,
         asked: inQuestion ? fresh : new Set(),
         before: inQuestion && reader.addsUp(id, step) ? reader.valuesAt(id, step - 1) : null,
+        past: view.regions ? reader.valuesAt(id, Math.max(0, step - 1)) : null,
         frame: reader.frameAt(id, asked ? step - 1 : step),
-        boxes: reader.boxesAt(id, asked ? step - 1 : step),
+        boxes: this.boxes(id),
+        draggable: this.settings?.boxes.filter(({ panel }) => panel === id).map(({ box }) => box) ?? [],
       });
-      view.mark(inQuestion ? withoutAnswer(marks[id], [...fresh]) : asked ? { read: marks[id]?.read ?? [] } : marks[id]);
+      view.mark(inQuestion ? view.regions ? {} : withoutAnswer(marks[id], [...fresh]) : asked ? { read: marks[id]?.read ?? [] } : marks[id]);
     }
     this.say();
     this.root.dataset.step = String(step);
     this.stepped?.();
     this.root.dataset.asked = String(asked);
     this.controlsChanged();
+  }
+
+  /** The boxes of a picture or film as they are drawn now. */
+  boxes(panelId) {
+    const { panel, box, place } = this.dragged ?? {};
+    const looks = this.reader.boxesAt(panelId, this.asked ? this.step - 1 : this.step);
+    return panel === panelId ? looks.map((look, i) => (i === box ? { ...look, place } : look)) : looks;
   }
 
   say() {
@@ -280,7 +298,7 @@ export class Player extends Playback {
   point(view, cell) {
     // Hovering must not give the answer away.
     const asks = this.asked && cell >= 0 && this.reader.askedPanels(this.step).includes(view.spec.id);
-    const hidden = asks && this.reader.writtenAt(view.spec.id, this.step).includes(cell);
+    const hidden = asks && !view.regions && this.reader.writtenAt(view.spec.id, this.step).includes(cell);
     if (!view || cell < 0 || hidden) {
       if (!this.hover) return;
       this.hover = null;
@@ -290,14 +308,21 @@ export class Player extends Playback {
     }
     if (this.hover?.panel === view.spec.id && this.hover.cell === cell) return;
     this.hover = { panel: view.spec.id, cell };
-    const { text, marks } = this.reader.explain(view.spec.id, cell, this.asked && view.boxes ? this.step - 1 : this.step);
+    const shown = this.asked && (view.boxes || view.regions) ? this.step - 1 : this.step;
+    const { text, marks, made } = this.reader.explain(view.spec.id, cell, shown);
     marks[view.spec.id] = { ...marks[view.spec.id], write: [cell] };
     for (const each of this.views) {
-      each.mark(marks[each.spec.id], true);
+      each.mark(marks[each.spec.id], true, each.regions && this.momentOf(each.spec.id, shown, made));
       if (each.spec.kind === "film") this.showFrameOf(each, view.spec.id, cell);
     }
     this.arithmetic.textContent = text;
     this.root.dataset.hover = `${view.spec.id}:${cell}`;
+  }
+
+  /** The regions that are outlined under the pointer: those of the step that made what it is on, or those that are shown. */
+  momentOf(panelId, shown, made = null) {
+    const values = this.reader.valuesAt(panelId, made ?? shown);
+    return { values, before: made === null ? values : this.reader.valuesAt(panelId, made - 1) };
   }
 
   /** A film's frame while the pointer is on a cell: the one that belongs to the cell, or the one of the step. */
@@ -315,6 +340,20 @@ function withoutAnswer(roles, fresh) {
 
 const positions = new WeakMap(); // trace → the step at which it was seen last
 
+/** Gives the view of a Live widget its settings. @returns {() => void} what takes the listeners back */
+function settle(model, player) {
+  const send = (values, id) => model.send({ kind: "set", values, id });
+  const settings = new Settings(player, model.get("_settings"), model.get("_values"), send);
+  const answered = (message) => { if (message.kind === "answer") settings.answered(message, model.get("_values")); };
+  const followed = () => settings.followed(model.get("_values"));
+  model.on("msg:custom", answered);
+  model.on("change:_values", followed);
+  return () => {
+    model.off("msg:custom", answered);
+    model.off("change:_values", followed);
+  };
+}
+
 /** anywidget calls this for every view of a widget. */
 function render({ model, el }) {
   const trace = model.get("_trace");
@@ -323,8 +362,10 @@ function render({ model, el }) {
   player.stepped = () => positions.set(model.get("_trace"), player.step);
   const replace = () => player.replace(model.get("_trace").meta, model.get("_trace").buffers);
   model.on("change:_trace", replace);
+  const forget = model.get("_settings") ? settle(model, player) : () => {};
   return () => {
     model.off("change:_trace", replace);
+    forget();
     player.dispose();
   };
 }

@@ -1,6 +1,7 @@
 // Reads a Trace: which numbers, marks and lit cells there are at a step, and why a cell has its value.
 
 import { formatNumber, formatPlace } from "./format.js";
+import { explainRegion } from "./segmentation.js";
 
 /** Buffers come as DataView from a kernel and as ArrayBuffer from a page; a copy makes them aligned for typed arrays. */
 function bytesOf(buffer) {
@@ -133,6 +134,9 @@ export class TraceReader {
     const panel = this.panelById.get(panelId);
     if (panel.boxes) return this.explainBox(panel, cell, step);
     const value = this.valuesAt(panelId, step)[cell];
+    if (panel.kind === "segmentation") {
+      return { ...explainRegion(panel, new Float32Array(this.buffers[panel.pairs]), this.valuesAt(panelId, step), cell), value };
+    }
     const sees = this.fieldText(panel, cell);
     const place = `${panel.title} at ${formatPlace(cell, panel.columns)}`;
     const marks = this.fieldMarks(panel, cell);
@@ -156,7 +160,7 @@ export class TraceReader {
       if (!this.changesAt(id, i).some(([changed]) => changed === number)) continue;
       const { arithmetic, caption, marks } = this.steps[i];
       const told = arithmetic || caption.map(([text]) => text).join("");
-      return { text: `box ${number}: ${told}`, marks: structuredClone(marks ?? {}), value: NaN };
+      return { text: `box ${number}: ${told}`, marks: structuredClone(marks ?? {}), value: NaN, made: i };
     }
     return { text: `box ${number}: x ${x1} to ${x2}, y ${y1} to ${y2}`, marks: {}, value: NaN };
   }

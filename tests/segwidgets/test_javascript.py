@@ -135,5 +135,5 @@ def test_under_node(path, given):
 
 def test_every_file_of_javascript_tests_is_found():
     assert [path.name for path in TESTS] == [
-        f"{name}.test.js" for name in ("boxes", "controls", "curves", "format", "frames", "layout", "playback", "trace")
+        f"{name}.test.js" for name in ("asking", "boxes", "controls", "curves", "dragging", "format", "frames", "layout", "playback", "trace")
     ]

@@ -1,0 +1,194 @@
+// What the viewer sets under an animation: sliders, choices, and boxes that are dragged on a picture. A change is asked of the kernel.
+
+import { Asking } from "./asking.js";
+import { cursorOf, gripAt, moved } from "./dragging.js";
+import { element } from "./element.js";
+import { formatNumber } from "./format.js";
+
+const REACH = 9; // pixels on the screen around a side where it can be gripped
+const NUDGES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export class Settings {
+  /**
+   * @param {object} player @param {object[]} settings as Live sends them @param {object} values name → value
+   * @param {(values: object, id: string) => void} send
+   */
+  constructor(player, settings, values, send) {
+    Object.assign(this, { player, settings, first: structuredClone(values), values: structuredClone(values), grip: null });
+    this.document = player.document;
+    this.boxes = settings.filter((setting) => setting.kind === "box");
+    this.asking = new Asking(send, (said) => this.say(said));
+    this.build();
+    this.listen();
+    this.update(values);
+    player.settings = this;
+    player.arithmetic.after(this.root);
+    player.fit();
+    player.draw();
+  }
+
+  // ---- the row ------------------------------------------------------------------------------------------------------
+
+  build() {
+    this.root = element(this.document, "div", "segw-settings");
+    this.updaters = this.settings.map((setting) => this[setting.kind](setting));
+    this.reset = this.button("Reset", () => this.change(structuredClone(this.first)));
+    this.reset.title = "Set everything as it was at first";
+    this.status = element(this.document, "span", "segw-status");
+    this.status.setAttribute("role", "status");
+    this.root.append(this.reset, this.status);
+  }
+
+  button(text, action) {
+    const made = element(this.document, "button", "segw-button", text);
+    made.type = "button";
+    made.addEventListener("click", action);
+    return made;
+  }
+
+  slider({ name, label, low, high, step }) {
+    const made = element(this.document, "label", "segw-setting", label);
+    const input = element(this.document, "input", "segw-slider");
+    Object.assign(input, { type: "range", min: String(low), max: String(high), step: String(step) });
+    input.dataset.setting = name;
+    input.addEventListener("input", () => this.change({ [name]: Number(input.value) }));
+    const shown = element(this.document, "span", "segw-setting-value");
+    made.append(input, shown);
+    this.root.append(made);
+    return (value) => {
+      input.value = String(value);
+      input.style.setProperty("--segw-part", `${(100 * (value - low)) / (high - low)}%`);
+      shown.textContent = formatNumber(value);
+    };
+  }
+
+  choice({ name, label, options }) {
+    const made = element(this.document, "span", "segw-setting", label);
+    made.setAttribute("role", "group");
+    made.setAttribute("aria-label", label);
+    const buttons = options.map((option) => this.button(option, () => this.change({ [name]: option })));
+    buttons.forEach((button) => { button.dataset.setting = name; });
+    made.append(...buttons);
+    this.root.append(made);
+    return (value) => buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(options[i] === value)));
+  }
+
+  /** Who has no mouse moves a box by the arrow keys while its button has the focus. */
+  box(setting) {
+    const made = this.button(setting.label, () => {});
+    made.dataset.setting = setting.name;
+    made.title = "Drag the box on the picture; or, while this button has the focus, move it by the arrow keys, with Shift its lower right corner";
+    made.addEventListener("keydown", (event) => {
+      const by = NUDGES[event.key];
+      if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const size = this.sizeOf(setting);
+      const nudge = Math.max(1, Math.round(size.columns / 100));
+      const grip = event.shiftKey ? "x2 y2" : "x1 y1 x2 y2";
+      this.drag(setting, moved(this.values[setting.name], grip, nudge * by[0], nudge * by[1], size));
+    });
+    this.root.append(made);
+    return () => {};
+  }
+
+  say({ text, wrong }) {
+    this.status.textContent = text;
+    this.status.classList.toggle("segw-status-wrong", wrong);
+  }
+
+  /** Shows values that came from the kernel. */
+  update(values) {
+    this.settings.forEach(({ name }, i) => this.updaters[i](values[name]));
+    this.reset.disabled = JSON.stringify(values) === JSON.stringify(this.first);
+  }
+
+  change(values) {
+    Object.assign(this.values, values);
+    this.update(this.values);
+    this.player.pause();
+    this.asking.ask({ ...this.values });
+  }
+
+  /** @param {{id: string, error: string}} answer @param {object} values that the kernel now has */
+  async answered(answer, values) {
+    if (!this.asking.answered(answer)) return;
+    if (!answer.error) this.toResult();
+    await this.player.replacing; // the new picture, with the box where it was dropped
+    if (this.asking.open || this.grip) return;
+    this.followed(values);
+    this.player.dragged = null;
+    this.player.draw();
+  }
+
+  /** Values that another view of the widget, or Python, has set. */
+  followed(values) {
+    if (this.asking.open || this.grip) return;
+    this.values = structuredClone(values);
+    this.update(values);
+  }
+
+  /** Who is at the beginning sees the result of a change, which stands at the end. */
+  async toResult() {
+    await this.player.replacing;
+    if (this.player.step === 0) this.player.last();
+  }
+
+  // ---- boxes on a picture -------------------------------------------------------------------------------------------
+
+  sizeOf({ panel }) {
+    return this.player.reader.panelById.get(panel);
+  }
+
+  drag(setting, place) {
+    this.player.dragged = { panel: setting.panel, box: setting.box, place };
+    this.player.draw();
+    this.change({ [setting.name]: place });
+  }
+
+  listen() {
+    const { root, gone: { signal } } = this.player;
+    root.addEventListener("pointerdown", (event) => this.take(event), { signal });
+    root.addEventListener("pointermove", (event) => this.move(event), { signal });
+    for (const end of ["pointerup", "pointercancel"]) root.addEventListener(end, () => this.drop(), { signal });
+  }
+
+  /** The box under the pointer that can be dragged, the smallest of several, and where it is gripped. */
+  gripped(event) {
+    let found = null;
+    for (const setting of this.boxes) {
+      const view = this.player.views.find((each) => each.spec.id === setting.panel);
+      if (!view?.stage.contains(event.target)) continue;
+      const [x, y, scale] = view.pointAt(event);
+      const { role, place } = this.player.boxes(setting.panel)[setting.box];
+      const grip = role === null ? "" : gripAt(place, x, y, REACH * scale);
+      const area = (place[2] - place[0]) * (place[3] - place[1]);
+      if (grip && (!found || area < found.area)) found = { setting, grip, area, place, at: [x, y] };
+    }
+    return found;
+  }
+
+  take(event) {
+    if (event.button !== 0) return;
+    this.grip = this.gripped(event);
+    if (!this.grip) return;
+    event.preventDefault(); // no text is selected, nothing else dragged
+    this.player.root.focus({ preventScroll: true });
+    this.player.root.setPointerCapture(event.pointerId);
+  }
+
+  move(event) {
+    if (!this.grip) {
+      this.player.root.style.cursor = this.boxes.length ? cursorOf(this.gripped(event)?.grip ?? "") : "";
+      return;
+    }
+    const { setting, grip, place, at } = this.grip;
+    const view = this.player.views.find((each) => each.spec.id === setting.panel);
+    const [x, y] = view.pointAt(event);
+    this.drag(setting, moved(place, grip, x - at[0], y - at[1], this.sizeOf(setting)));
+  }
+
+  drop() {
+    this.grip = null;
+  }
+}

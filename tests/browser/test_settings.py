@@ -1,0 +1,163 @@
+"""Live widgets on the page: sliders, choices and dragged boxes ask the kernel, and what it answers is shown."""
+
+import pytest
+
+MAKE = """
+import numpy as np, time
+from segwidgets import Trace, TraceStep
+from segwidgets.live import Choice, DragBox, Live, Slider
+from segwidgets.panels import Boxes, Grid, Picture
+
+asked = []
+
+def measured(box, times, how):
+    asked.append((box, times, how))
+    if times == 9:
+        raise ValueError("nine times are too many")
+    if box[2] > 95:
+        raise ValueError("the box is too near the edge")
+    width = (box[2] - box[0]) * times * (-1 if how == "negative" else 1)
+    boxes = Boxes([box, (0, 0, 100, 50)], role=["read", "candidate"])
+    panels = [Picture("photo", np.full((50, 100, 3), 128, np.uint8), boxes=boxes), Grid("width", np.zeros((1, 1)), empty=True)]
+    return Trace("measured", panels=panels, steps=[TraceStep("A box."), TraceStep("Its width.", writes={"width": {(0, 0): width}})])
+
+def live():
+    settings = [Slider("times", 1, 9, step=1, value=1, label="how many times"), Choice("how", ("positive", "negative"), value="positive"),
+                DragBox("box", panel="photo", box=0, value=(10.0, 20.0, 50.0, 40.0), label="the box")]
+    return Live(measured, settings)
+"""
+
+
+@pytest.fixture
+def live(notebook):
+    notebook.python(MAKE)
+    return notebook.show("live()")
+
+
+def shown(root, text):
+    """Waits until the width's cell shows a number. Each answer makes the cell anew."""
+    read = "([root, text]) => root.querySelector('[data-panel=width] .segw-cell').textContent === text"
+    root.page.wait_for_function(read, arg=[root.element_handle(), text])
+
+
+def says(root, text):
+    status = root.locator(".segw-status")
+    root.page.wait_for_function("([status, text]) => status.textContent.includes(text)", arg=[status.element_handle(), text])
+
+
+def drag(root, start, end):
+    """From one pixel of the picture to another, by way of the middle."""
+    root.scroll_into_view_if_needed()
+    outer = root.locator("[data-panel=photo] .segw-stage").bounding_box()  # once: each answer makes the stage anew
+    mouse, scale = root.page.mouse, outer["width"] / 100
+    (x1, y1), (x2, y2) = start, end
+    for i, (x, y) in enumerate([(x1, y1), ((x1 + x2) / 2, (y1 + y2) / 2), (x2, y2)]):
+        mouse.move(outer["x"] + x * scale, outer["y"] + y * scale)
+        if i == 0:
+            mouse.down()
+    mouse.up()
+
+
+def lies(root):
+    outer, inner = root.locator("[data-panel=photo] .segw-stage").bounding_box(), root.locator(".segw-box[data-box='0']").bounding_box()
+    scale = 100 / outer["width"]
+    left, top = (inner["x"] - outer["x"]) * scale, (inner["y"] - outer["y"]) * scale
+    return [left, top, left + inner["width"] * scale, top + inner["height"] * scale]
+
+
+def test_a_slider_asks_and_the_result_is_shown(live):
+    assert live.get_attribute("data-step") == "0"
+    live.locator("input[data-setting=times]").fill("3")
+    shown(live, "120")  # the end, where the result is
+    says(live, "answered in ")
+    assert live.get_attribute("data-step") == "1" and live.locator(".segw-setting-value").text_content() == "3"
+    live.locator("input[data-setting=times]").fill("2")
+    shown(live, "80")
+
+
+def test_its_own_keys_move_a_slider_and_the_animation_s_keys_the_animation(live):
+    slider = live.locator("input[data-setting=times]")
+    slider.focus()
+    slider.press("ArrowRight")
+    shown(live, "80")
+    slider.press("Home")
+    shown(live, "40")
+    slider.press("p")
+    assert live.locator(".segw-button[aria-pressed=true]", has_text="Predict").count() == 1
+
+
+def test_a_choice_is_a_button(live):
+    live.get_by_role("button", name="negative").click()
+    shown(live, "−40")
+    pressed = live.locator("[data-setting=how][aria-pressed=true]")
+    assert pressed.all_text_contents() == ["negative"]
+    live.get_by_role("button", name="Reset").click()
+    shown(live, "40")
+    assert pressed.all_text_contents() == ["positive"] and live.get_by_role("button", name="Reset").is_disabled()
+
+
+def test_a_box_is_dragged_by_its_inside_and_its_corners(live):
+    drag(live, (30, 30), (40, 25))
+    says(live, "answered in ")
+    assert lies(live) == pytest.approx([20, 15, 60, 35], abs=0.7)
+    drag(live, (60, 35), (90, 45))
+    near = "root => Math.abs(Number(root.querySelector('[data-panel=width] .segw-cell').textContent) - 70) < 1.5"
+    live.page.wait_for_function(near, arg=live.element_handle())
+    assert lies(live) == pytest.approx([20, 15, 90, 45], abs=0.7)
+    drag(live, (50, 30), (50, 500))
+    live.page.wait_for_timeout(300)
+    assert lies(live)[3] == pytest.approx(50, abs=0.7)  # it stays within the picture
+
+
+def test_a_box_that_is_not_to_be_dragged_stays(live):
+    drag(live, (3, 3), (30, 20))
+    assert live.locator(".segw-status").text_content() == ""
+    assert live.locator(".segw-box.segw-draggable").count() == 1
+
+
+def test_a_box_is_moved_by_the_keys_of_its_button(live):
+    button = live.get_by_role("button", name="the box")
+    button.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowRight"):
+        button.press(key)
+    shown(live, "41")
+    assert lies(live) == pytest.approx([12, 21, 53, 41], abs=0.5)
+
+
+def test_what_the_function_refuses_is_said_and_the_box_goes_back(notebook, live):
+    live.locator("input[data-setting=times]").fill("9")
+    says(live, "nine times are too many")
+    assert live.locator(".segw-setting-value").text_content() == "1"
+    drag(live, (30, 30), (80, 30))
+    says(live, "the box is too near the edge")
+    live.page.wait_for_timeout(300)
+    assert lies(live) == pytest.approx([35, 20, 75, 40], abs=0.7)  # where it was accepted last, on its way
+    live.locator("input[data-setting=times]").fill("2")
+    says(live, "answered in ")
+
+
+def test_of_many_changes_the_first_and_the_last_are_asked(notebook, live):
+    slider = live.locator("input[data-setting=times]")
+    slider.evaluate("""slider => { for (const value of [2, 3, 4, 5, 6]) {
+        slider.value = value; slider.dispatchEvent(new Event("input", {bubbles: true})); } }""")
+    shown(live, "240")
+    notebook.python("assert [times for _, times, _ in asked] == [1, 2, 6], asked")
+
+
+def test_while_the_kernel_is_busy_it_says_so_and_then_answers(notebook, live):
+    notebook.python("time.sleep(4)", wait=False)
+    live.locator("input[data-setting=times]").fill("3")
+    says(live, "Waiting for the kernel")
+    shown(live, "120")
+    says(live, "answered in ")
+
+
+def test_two_views_of_a_widget_show_the_same(notebook, live):
+    notebook.python("shared = live()")
+    one, other = notebook.show("shared", cell=-2), notebook.show("shared")
+    other.locator("input[data-setting=times]").fill("3")
+    for view in (one, other):
+        shown(view, "120") if view is other else view.press("End")
+    shown(one, "120")
+    assert one.locator(".segw-setting-value").text_content() == "3"
+    assert one.locator(".segw-status").text_content() == ""  # it asked nothing

@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Asking } from "../../../segwidgets/static/asking.js";
+
+/** An Asking whose clock stands still until it is told otherwise, and all that it sent and said. */
+function asking() {
+  const seen = { sent: [], said: [], time: 0, late: [] };
+  const made = new Asking((values, id) => seen.sent.push({ values, id }), ({ text, wrong }) => seen.said.push([text, wrong]),
+    () => seen.time, (fn) => seen.late.push(fn));
+  return { made, seen };
+}
+
+test("one question at a time, and of those that come meanwhile only the newest", () => {
+  const { made, seen } = asking();
+  for (const level of [1, 2, 3, 4]) made.ask({ level });
+  assert.deepEqual(seen.sent.map(({ values }) => values.level), [1]);
+  made.answered({ id: seen.sent[0].id, error: "" });
+  assert.deepEqual(seen.sent.map(({ values }) => values.level), [1, 4]);
+  assert.equal(made.open, true);
+  made.answered({ id: seen.sent[1].id, error: "" });
+  assert.equal(made.open, false);
+  assert.equal(seen.sent.length, 2);
+});
+
+test("the answer to another view, or to an older question, is not taken", () => {
+  const { made, seen } = asking();
+  made.ask({ level: 1 });
+  assert.equal(made.answered({ id: "other:0", error: "" }), false);
+  assert.equal(made.open, true);
+  assert.equal(made.answered({ id: seen.sent[0].id, error: "" }), true);
+  assert.equal(made.answered({ id: seen.sent[0].id, error: "" }), false);
+  assert.notEqual(asking().made.view, made.view);
+});
+
+test("it says how long an answer took, and what the kernel refused", () => {
+  const { made, seen } = asking();
+  made.ask({ level: 1 });
+  seen.time = 41.6;
+  made.answered({ id: seen.sent[0].id, error: "" });
+  made.ask({ level: 2 });
+  made.answered({ id: seen.sent[1].id, error: "level is too high" });
+  assert.deepEqual(seen.said, [["answered in 42 ms", false], ["level is too high", true]]);
+});
+
+test("after a while it says that it waits, unless the answer has come", () => {
+  const { made, seen } = asking();
+  made.ask({ level: 1 });
+  made.answered({ id: seen.sent[0].id, error: "" });
+  seen.late[0]();
+  assert.equal(seen.said.length, 1);
+  made.ask({ level: 2 });
+  seen.late[1]();
+  assert.match(seen.said[1][0], /Waiting for the kernel/);
+});
