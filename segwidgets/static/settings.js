@@ -75,7 +75,7 @@ export class Settings {
 
   /** Who has no mouse moves a box by the arrow keys while its button has the focus. */
   box(setting) {
-    const made = this.button(setting.label, () => {});
+    const made = this.button(`Move ${setting.label}`, () => {});
     made.dataset.setting = setting.name;
     made.title = "Drag the box on the picture; or, while this button has the focus, move it by the arrow keys, with Shift its lower right corner";
     made.addEventListener("keydown", (event) => {
