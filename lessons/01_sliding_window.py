@@ -315,6 +315,7 @@ torch.testing.assert_close(at_once, slid, rtol=1e-5, atol=1e-5)
 # The same, up to the rounding of 32-bit numbers. Watch the counter, and what happens at the end:
 
 # %%
+# NBVAL_IGNORE_OUTPUT
 segwidgets.sliding_window(pictures[0], ours, size=38, stride=ours.stride, index=[1, 2, 3, 4, 5, 6], name="object", convolutional=whole)
 
 # %% [markdown]

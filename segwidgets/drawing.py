@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from course.ops.step import number
 from segwidgets.drawn_boxes import draw_boxes, outline
-from segwidgets.panels import Arrow, Bars, Curves, Film, Formula, Grid, Panel, Picture, colours
+from segwidgets.panels import Arrow, Bars, Curves, Film, Formula, Grid, Panel, Picture, Segmentation, colours
 from segwidgets.roles import ROLES
 from segwidgets.trace import Trace
 
@@ -126,6 +126,8 @@ def _size(panel: Panel) -> tuple[float, float]:
         return panel.width, panel.rows * 0.8
     if isinstance(panel, Curves):
         return panel.width, panel.rows * STRIP
+    if isinstance(panel, Segmentation):
+        return panel.width, panel.width / panel.labels.shape[1] * panel.labels.shape[0]
     return panel.width, panel.width / panel.columns * panel.rows
 
 
@@ -134,6 +136,10 @@ def _draw_panel(sheet: _Sheet, trace: Trace, panel: Panel, step: int, frame) -> 
     if isinstance(panel, Formula):
         for i, line in enumerate(panel.lines):
             sheet.text((x, y + (i + 0.5) * 0.9 * sheet.unit), line, 0.4 * sheet.unit, anchor="lm")
+        return
+    if isinstance(panel, Segmentation):
+        before, marks = trace.values_at(panel.id, max(0, step - 1)), trace.steps[step].marks.get(panel.id, {})
+        _draw_picture(sheet, panel.painted(trace.values_at(panel.id, step), before, marks), False, frame)
         return
     if isinstance(panel, Bars):
         _draw_bars(sheet, trace.values_at(panel.id, step)[:, 0], panel, frame)
@@ -174,10 +180,10 @@ def _draw_numbers(sheet: _Sheet, trace: Trace, panel: Grid, step: int, frame) ->
     values, kept = trace.values_at(panel.id, step), set(trace.kept_at(panel.id, step))
     fresh = trace.steps[step].writes.get(panel.id, {})
     size = _size_of_numbers(sheet, trace, panel, cell)
-    for i in range(panel.columns):  # rows and columns are counted from 0, as in the sentences
-        sheet.text((x + (i + 0.5) * cell, y - 6 * sheet.scale), str(i), 9 * sheet.scale, SOFT)
-    for i in range(panel.rows):
-        sheet.text((x - 7 * sheet.scale, y + (i + 0.5) * cell), str(i), 9 * sheet.scale, SOFT)
+    for i, name in enumerate(panel.column_names or range(panel.columns)):  # counted from 0, as in the sentences
+        sheet.text((x + (i + 0.5) * cell, y - 6 * sheet.scale), str(name), 9 * sheet.scale, SOFT)
+    for i, name in enumerate(panel.row_names or range(panel.rows)):
+        sheet.text((x - 4 * sheet.scale, y + (i + 0.5) * cell), str(name), 9 * sheet.scale, SOFT, anchor="rm")
     for (row, column), value in np.ndenumerate(values):
         box = [x + column * cell, y + row * cell, x + (column + 1) * cell, y + (row + 1) * cell]
         written = panel.empty and not np.isnan(value)
@@ -220,12 +226,12 @@ def _size_of_numbers(sheet: _Sheet, trace: Trace, panel: Grid, cell: float) -> f
 
 def _draw_bars(sheet: _Sheet, values: np.ndarray, panel: Bars, frame) -> None:
     x, y, width, _ = frame
-    longest = max(np.abs(panel.values).max(), 1e-9)
+    longest = max(float(np.abs(panel.values).max()), 1e-9)  # in float32 a bar of length 0 could end before it begins
     for i, (label, value) in enumerate(zip(panel.labels, values, strict=True)):
         middle = y + (i + 0.5) * 0.8 * sheet.unit
         sheet.text((x + 0.36 * width, middle), label, 0.34 * sheet.unit, anchor="rm")
         if not np.isnan(value):
-            length, half = 0.44 * width * abs(value) / longest, 0.22 * sheet.unit
+            length, half = 0.44 * width * abs(float(value)) / longest, 0.22 * sheet.unit
             left = x + 0.4 * width
             sheet.draw.rectangle([left, middle - half, left + length, middle + half], fill=ROLES["write"].light)
             sheet.text((x + 0.86 * width, middle), number(float(value)), 0.34 * sheet.unit, anchor="lm")

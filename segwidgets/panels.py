@@ -1,5 +1,5 @@
 """The panels of a Trace: a grid of numbers or a heat map, bars, curves, a formula; pictures and films come
-from `pictures.py`, boxes on them from `boxes.py`.
+from `pictures.py`, boxes on them from `boxes.py`, regions that grow from `segmentation.py`.
 
 A panel says what is drawn, never how: `static/panel.js` draws it in the browser and `still.py` for the still.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from segwidgets.boxes import Boxes, BoxLook
 from segwidgets.pictures import HEAT_UNITS, Film, Frame, Picture
+from segwidgets.segmentation import Segmentation
 
 __all__ = [
     "HEAT_UNITS",
@@ -29,6 +30,7 @@ __all__ = [
     "Grid",
     "Panel",
     "Picture",
+    "Segmentation",
     "colours",
 ]
 
@@ -77,6 +79,7 @@ class Grid:
         film: a film of the same trace, which shows another frame while the pointer is on a cell: 1 + row · columns + column, or
             what `film_frames` says.
         film_frames: cell (row, column) → frame; over the other cells the film stays as it is.
+        row_names, column_names: what stands at the edges of a grid of numbers; by default rows and columns are counted from 0.
     """
 
     id: str
@@ -90,6 +93,8 @@ class Grid:
     field: Field | FieldBoxes | None = None
     film: str | None = None
     film_frames: Mapping[tuple[int, int], int] | None = None
+    row_names: Sequence[str] = ()
+    column_names: Sequence[str] = ()
 
     def __post_init__(self):
         values = np.array(self.values, dtype="<f4", order="C")  # a copy: what was shown stays, whatever happens to the tensor
@@ -111,6 +116,9 @@ class Grid:
             if self.film is None:
                 raise ValueError(f"the panel {self.id!r} has film_frames but no film: pass film= too")
             object.__setattr__(self, "film_frames", {tuple(cell): int(frame) for cell, frame in self.film_frames.items()})
+        for what, names, count in (("row", self.row_names, self.rows), ("column", self.column_names, self.columns)):
+            if names and (isinstance(names, str) or len(names) != count or self.paint != "numbers"):
+                raise ValueError(f"{what}_names of {self.id!r} are {names!r}; a grid of numbers takes one for each of its {count} {what}s")
 
     @property
     def rows(self) -> int:
@@ -138,7 +146,8 @@ class Grid:
         shown = "measured" if not self.exact else np.round(self.values.astype(np.float64), 3).tolist()
         values = "empty" if self.empty else shown  # its numbers are in the steps that write them
         film = [self.film, sorted(self.frame_of_cell.items())] if self.film else []
-        return ["grid", self.id, self.title, self.note, self.paint, self.empty, list(self.values.shape), values, *film]
+        names = [list(self.row_names), list(self.column_names)] if self.row_names or self.column_names else []
+        return ["grid", self.id, self.title, self.note, self.paint, self.empty, list(self.values.shape), values, *film, *names]
 
     def encode(self, buffers: list[bytes]) -> dict:
         buffers.append(self.values.tobytes())
@@ -154,6 +163,8 @@ class Grid:
             "width": self.width,
             "values": len(buffers) - 1,
         }
+        if self.row_names or self.column_names:
+            encoded |= {"rowNames": list(self.row_names), "columnNames": list(self.column_names)}
         if self.paint != "numbers":
             encoded["limits"] = list(self.limits)
             buffers.append(colours(self.paint).tobytes())
@@ -266,7 +277,7 @@ class Formula:
         return encoded | {"lines": list(self.lines), "rows": 0, "columns": 0}
 
 
-Panel = Grid | Picture | Film | Bars | Curves | Formula
+Panel = Grid | Picture | Film | Bars | Curves | Formula | Segmentation
 
 
 def colours(paint: str) -> np.ndarray:

@@ -18,7 +18,7 @@ from numbers import Integral
 import numpy as np
 
 from segwidgets.boxes import BoxLook, encode_looks, looks
-from segwidgets.panels import Arrow, Curves, Film, Grid, Panel, Picture
+from segwidgets.panels import Arrow, Curves, Film, Grid, Panel, Picture, Segmentation
 from segwidgets.roles import ROLES
 
 MAX_BYTES = 1_000_000
@@ -122,7 +122,9 @@ class Trace:
         """
         meta, _ = self._wire
         exact = all(panel.exact for panel in self.panels if isinstance(panel, Grid) and not panel.empty)
-        exact = exact and not any(isinstance(panel, (Film, Curves)) for panel in self.panels)  # what is said beside a film is measured, too
+        # What is said beside a film is measured, too.
+        exact = exact and not any(isinstance(panel, (Film, Curves, Segmentation)) for panel in self.panels)
+        loose = {panel.id for panel in self.panels if isinstance(panel, Segmentation)}  # which pieces merge is measured: only roles enter
         exact = exact and all(boxes.exact for boxes in map(_boxes_of, self.panels) if boxes is not None)
         steps = [
             ({"shows": step.shows} if step.shows else {})
@@ -130,11 +132,12 @@ class Trace:
             | {
                 "caption": step.text if exact else _NUMBER.sub("·", step.text),
                 "arithmetic": step.arithmetic if exact else _NUMBER.sub("·", step.arithmetic),
-                "marks": encoded.get("marks"),
+                "marks": _without_cells(encoded["marks"], loose) if "marks" in encoded else None,
                 "keep": encoded.get("keep"),
                 "writes": {
                     panel: [[*cell, round(float(value), 3) if exact else None] for cell, value in cells.items()]
                     for panel, cells in step.writes.items()
+                    if panel not in loose
                 },
             }
             for step, encoded in zip(self.steps, meta["steps"], strict=True)
@@ -295,6 +298,11 @@ class Trace:
 
 def _boxes_of(panel: Panel):
     return panel.boxes if isinstance(panel, (Picture, Film)) else None
+
+
+def _without_cells(marks: dict, panels: set[str]) -> dict:
+    """The marks as they are encoded, and of these panels only the roles."""
+    return {panel: sorted(roles) if panel in panels else roles for panel, roles in marks.items()}
 
 
 def _boxes_content(step: TraceStep, exact: bool) -> dict:

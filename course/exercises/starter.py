@@ -37,10 +37,19 @@ def _signature(function: Callable) -> str:
     signature = inspect.signature(function, eval_str=True)
     line = f"def {function.__name__}{signature}:".replace(f"{nn.Module.__module__}.", "torch.nn.")  # its public name
     if len(line) > _WIDTH:
-        parameters = "".join(f"    {parameter},\n" for parameter in signature.parameters.values())
+        parameters = "".join(f"    {parameter},\n" for parameter in _parameters(signature))
         returns = inspect.formatannotation(signature.return_annotation)
         line = f"def {function.__name__}(\n{parameters}) -> {returns}:"
     return re.sub(r"collections\.abc\.Sequence\[(\w+)\]", r"tuple[\1, ...]", line)  # the cases' sequences are all tuples
+
+
+def _parameters(signature: inspect.Signature) -> list[str]:
+    """The parameters as they stand in a `def` line, the star before those that are keywords only included."""
+    lines = [str(parameter) for parameter in signature.parameters.values()]
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    if inspect.Parameter.KEYWORD_ONLY in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        lines.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    return lines
 
 
 def solution_code(exercise: Exercise | TrainingExercise) -> str:

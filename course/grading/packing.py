@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course import __version__
-from course.atomic import write_atomically
 from course.errors import CourseError
 from course.exercises.exercise import TrainingExercise
 from course.exercises.lessons import questions_of as written_questions_of
 from course.exercises.lessons import trainings_of
 from course.grading import submissions
+from course.grading.free_names import write_under_free_name
 from course.grading.open_notebook import Notebook, find_open_notebook, is_run_by_a_reader, namespace, read_notebook, unsaved
 from course.grading.questions import NAMED, lesson_of, questions_of
 from course.grading.written import is_answered, markdown_cells
@@ -113,7 +113,8 @@ def _pack(notebook: Notebook, to: Path | None, say: Callable[[str], None]) -> tu
     for line in [*report["failed_cells"], *(item.line for item in items)]:
         say(line)
     facts = _facts(lesson, notebook, checkpoints, {exercise["name"]: exercise["passed"] for exercise in report["exercises"]})
-    packed = _write(to or notebook.folder, f"{lesson}_submission", notebook.name, _zip(notebook, checkpoints, facts))
+    path = (to or notebook.folder) / f"{lesson}_submission.zip"
+    packed = write_under_free_name(path, _zip(notebook, checkpoints, facts), lambda path: _is_packed(path, notebook.name))
     missing = [item.name for item in items if not item.done]
     say(f"\n{packed.name} is the file to hand in.")
     say(f"It holds {' and '.join([*checkpoints, f'{notebook.name}, {notebook.state}'])}.")
@@ -247,20 +248,6 @@ def _zip(notebook: Notebook, checkpoints: Mapping[str, bytes], facts: bytes) -> 
             member.external_attr = 0o644 << 16
             packed.writestr(member, content, zipfile.ZIP_STORED if name in checkpoints else zipfile.ZIP_DEFLATED)  # weights don't shrink
     return file.getvalue()
-
-
-def _write(folder: Path, stem: str, notebook: str, content: bytes) -> Path:
-    """Write it under the first name that is free, or that an earlier packed file of the same notebook has."""
-    path, count = folder / f"{stem}.zip", 1
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        while (path.exists() or path.is_symlink()) and not _is_packed(path, notebook):
-            count += 1
-            path = folder / f"{stem}-{count}.zip"
-        write_atomically(path, content)
-    except OSError as error:
-        raise CourseError(f"{path} could not be written ({error.strerror or error}): name another folder.") from None
-    return path
 
 
 def _is_packed(path: Path, notebook: str) -> bool:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from course import lessons
-from course.atomic import write_atomically
 from course.errors import CourseError
 from course.exercises.exercise import TrainingExercise
 from course.exercises.lessons import questions_of as written_questions_of
+from course.grading.free_names import write_under_free_name
 from course.grading.limits import Limits
 from course.grading.plain_text import points_text
 from course.grading.questions import full_points, lesson_names, questions_of
@@ -99,7 +99,8 @@ def release(folder: Path, wanted: Sequence[str], say: Callable[[str], None]) -> 
         for path in notebooks:
             shutil.copyfile(path, Path(staged, path.name))
         said = lessons.copy_lessons(Path(staged), folder)
-    page = _write_page(folder, _page(chosen).encode())
+    content = _page(chosen).encode()
+    page = write_under_free_name(folder / "README.md", content, lambda path: path.is_file() and path.read_bytes() == content)
     say(f"{folder} holds {', '.join(path.name for path in notebooks)} and {page.name}.")
     for sentence in said:
         say(sentence)
@@ -149,16 +150,3 @@ def _source(path: Path) -> str:
     """Where pip finds the course, in a requirement."""
     found = REPOSITORY.search(path.read_text(encoding="utf-8"))
     return f" @ git+https://github.com/{found[1]}" if found else ""
-
-
-def _write_page(folder: Path, content: bytes) -> Path:
-    """Write it under the first name that is free, or has this very content already."""
-    path, count = folder / "README.md", 1
-    try:
-        while (path.exists() or path.is_symlink()) and not (path.is_file() and path.read_bytes() == content):
-            count += 1
-            path = folder / f"README-{count}.md"
-        write_atomically(path, content)
-    except OSError as error:
-        raise CourseError(f"{path} could not be written ({error.strerror or error}): name another folder.") from None
-    return path

@@ -14,7 +14,10 @@ softmax has all from IoU 0.5 as positives and the rest as background; the regres
 
 Differs from the paper: the network is whatever is passed in, and it stays as it is; in fine-tuning only its last layer, the softmax,
 learns. SVMs and regression read the same features, where it reads the two layers fc7 and pool5. All pictures are mined in each round, and
-a round ends with one training. The scale of the features, C and the weight of the positives are those of the authors' code.
+a round ends with one training. The bias of the regression is free. What the paper leaves open is as in its authors' code
+(github.com/rbgirshick/rcnn): C = 0.001, the weight 2 of the positives, the bias as the weight of a feature that is 10, features scaled to
+the mean length 20, −1 and −1.2 as the thresholds of mining, NMS at 0.3. That code makes the regression's targets uncorrelated first, which
+changes nothing here: the solution is linear in them.
 Differs from torchvision: it has no R-CNN. What is detected comes in its dicts.
 
 Shape letters: N boxes of a picture, G of them true ones, H × W picture, S side of a warped patch, F features, K classes besides
@@ -28,48 +31,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course.models.warping import MEAN_COLOUR, check_image, warp
 from course.ops import arguments
 from course.ops.boxes import box_iou, clip_boxes, decode_boxes, encode_boxes
 from course.ops.matching import NEGATIVE, match_boxes, sample_matches
 from course.ops.nms import batched_nms
 from course.training import fit
 
-MEAN_COLOUR = (127 / 255,) * 3  # what EfficientNet-Lite0 subtracts: to the network it is nothing
 FEATURE_NORM = 20  # features are scaled to this mean length before anything is trained, so that C and λ mean the same for any network
-
-
-def warp(image: Tensor, boxes: Tensor, *, size: int, padding: int = 16, fill: Sequence[float] = MEAN_COLOUR) -> Tensor:
-    """Each box, whatever its shape, stretched to `size` × `size`, with some of what is around it. [N, 3, S, S]
-
-    The box itself fills the middle, size − 2·padding pixels a side; the border shows its context. Each pixel of the patch looks up the
-    picture at one point by bilinear interpolation; a point outside the picture has the colour `fill`. Source: paper, appendix A.
-
-    Args:
-        image: [3, H, W], floating-point.
-        boxes: [N, 4], xyxy, with width and height above 0; N may be 0. They may reach beyond the picture.
-        size: S, in pixels.
-        padding: pixels of context on each side of the patch; less than half of size.
-        fill: RGB.
-
-    Raises:
-        TypeError, ValueError: no such picture, boxes or numbers.
-    """
-    _check_image(image)
-    _check_boxes(boxes, image)
-    size, padding = arguments.whole(size, "size", 1), arguments.whole(padding, "padding", 0)
-    if 2 * padding >= size:
-        raise ValueError(f"padding must be less than half of size, or no room is left for the box; got {padding} for size {size}.")
-    height, width = image.shape[1:]
-    share = (torch.arange(size, dtype=image.dtype, device=image.device) + 0.5 - padding) / (size - 2 * padding)  # [S]: 0…1 in the box
-    x1, y1, x2, y2 = boxes.to(image.dtype).T[..., None]  # [N, 1] each
-    x, y = 2 * (x1 + share * (x2 - x1)) / width - 1, 2 * (y1 + share * (y2 - y1)) / height - 1  # [N, S]: −1 and 1 are the picture's edges
-    points = torch.stack((x[:, None].expand(-1, size, -1), y[..., None].expand(-1, -1, size)), -1)  # [N, S, S, 2]
-    colour = image.new_tensor(fill)[:, None, None]  # [3, 1, 1]
-    rows = points.reshape(1, -1, size, 2)  # [1, N*S, S, 2]: one picture, not N copies of it
-    found = F.grid_sample(image[None], rows, padding_mode="border", align_corners=False)[0]  # [3, N*S, S]
-    patches = found.unflatten(1, (len(boxes), size)).transpose(0, 1)  # [N, 3, S, S]
-    inside = (points.abs() <= 1).all(-1)[:, None]  # [N, 1, S, S]
-    return torch.where(inside, patches, colour)
 
 
 class CellFeatures(nn.Module):
@@ -398,7 +367,7 @@ class RCNN(nn.Module):
 
     def detect(self, image: Tensor, proposals: Tensor) -> dict[str, Tensor]:
         """What `forward` gives, for one picture [3, H, W] and given proposals [N, 4]."""
-        _check_image(image)
+        check_image(image)
         features = self.features(image, proposals)  # [N, F]
         scores = self.classifier(features)  # [N, K]
         proposals, classes = proposals.to(scores), scores.shape[1]
@@ -424,15 +393,3 @@ def _svm(positives: Tensor, negatives: Tensor, c: float, positive_weight: float)
 def _raised(matrix: Tensor, penalty: float) -> Tensor:
     """A matrix with λ added on its diagonal."""
     return matrix + penalty * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-
-
-def _check_image(image: Tensor) -> None:
-    arguments.check_planes(image, "image", fractions=True)
-    if image.dim() != 3 or len(image) != 3:
-        raise ValueError(f"image must have shape [3, H, W]; got {list(image.shape)}.")
-
-
-def _check_boxes(boxes: Tensor, image: Tensor) -> None:
-    arguments.check_boxes(boxes, finite=True)
-    arguments.check_sizes(boxes, "boxes")
-    arguments.check_same_device(boxes, "boxes", image, "image")

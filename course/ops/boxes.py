@@ -219,32 +219,42 @@ def _iou_steps(i: int, j: int, a: list[float], b: list[float]) -> Iterator[Step]
 
 
 def encode_boxes_steps(gt: Tensor, proposals: Tensor, weights: Weights = UNIT) -> Iterator[Step]:
-    """encode_boxes, each pair in two steps: how far the centre has to go, and how much the sides have to grow.
+    """encode_boxes, each pair in four steps: how far the centre has to go, right and down, and how much the sides have to grow.
 
     Reads "gt", "proposals"; writes "output" [N, 4].
     """
     encode_boxes(gt, proposals, weights)  # its checks
-    wx, wy, ww, wh = arguments.check_scales(weights)
+    weights = arguments.check_scales(weights)
     for i, (true, proposal) in enumerate(zip(gt.double(), proposals.double(), strict=True)):
-        (gx, gy, gw, gh), (px, py, pw, ph) = (xyxy_to_cxcywh(box).tolist() for box in (true, proposal))
-        tx, ty, tw, th = wx * (gx - px) / pw, wy * (gy - py) / ph, ww * math.log(gw / pw), wh * math.log(gh / ph)
-        reads = {name: tuple((i, k) for k in range(4)) for name in ("gt", "proposals")}
-        yield Step(
-            f"The centre has to go {number(gx - px)} pixels right and {number(gy - py)} down, counted in the proposal's sides: "
-            f"write [{number(tx)}|write] and [{number(ty)}|write].",
-            reads=reads,
-            writes={"output": {(i, 0): tx, (i, 1): ty}},
-            arithmetic=f"{_times(wx)}({number(gx)} − {_in_brackets(px)}) / {number(pw)} = {number(tx)},  "
-            f"{_times(wy)}({number(gy)} − {_in_brackets(py)}) / {number(ph)} = {number(ty)}",
-        )
-        yield Step(
-            f"The width has to grow {number(gw / pw)}-fold and the height {number(gh / ph)}-fold: write the logarithms, "
-            f"[{number(tw)}|write] and [{number(th)}|write].",
-            reads=reads,
-            writes={"output": {(i, 2): tw, (i, 3): th}},
-            arithmetic=f"{_times(ww)}log({number(gw)} / {number(pw)}) = {number(tw)},  "
-            f"{_times(wh)}log({number(gh)} / {number(ph)}) = {number(th)}",
-        )
+        true, proposal = xyxy_to_cxcywh(true).tolist(), xyxy_to_cxcywh(proposal).tolist()
+        for k in range(4):
+            yield (_shift if k < 2 else _growth)(i, k, true, proposal, weights[k])
+
+
+def _shift(i: int, k: int, true: list[float], proposal: list[float], weight: float) -> Step:
+    """The step that writes tx (k = 0) or ty (k = 1) of pair i; boxes as centre and size."""
+    shift, side = true[k] - proposal[k], proposal[k + 2]
+    target = weight * shift / side
+    way = (("right", "down") if shift >= 0 else ("left", "up"))[k]
+    return Step(
+        f"The centre has to go {number(abs(shift))} {'pixel' if abs(shift) == 1 else 'pixels'} {way}, and the proposal is "
+        f"[{number(side)}|read] {('wide', 'high')[k]}: write [{number(target)}|write].",
+        reads={name: ((i, k), (i, k + 2)) for name in ("gt", "proposals")},
+        writes={"output": {(i, k): target}},
+        arithmetic=f"{_times(weight)}({number(true[k])} − {_in_brackets(proposal[k])}) / {number(side)} = {number(target)}",
+    )
+
+
+def _growth(i: int, k: int, true: list[float], proposal: list[float], weight: float) -> Step:
+    """The step that writes tw (k = 2) or th (k = 3)."""
+    ratio = true[k] / proposal[k]
+    target = weight * math.log(ratio)
+    return Step(
+        f"The {('width', 'height')[k - 2]} has to become {number(ratio)} times what it is: write the logarithm, [{number(target)}|write].",
+        reads={name: ((i, k - 2), (i, k)) for name in ("gt", "proposals")},
+        writes={"output": {(i, k): target}},
+        arithmetic=f"{_times(weight)}log({number(true[k])} / {number(proposal[k])}) = {number(target)}",
+    )
 
 
 def decode_boxes_steps(deltas: Tensor, proposals: Tensor, weights: Weights = UNIT) -> Iterator[Step]:

@@ -111,16 +111,17 @@ export class PanelView {
     if (this.spec.paint === "numbers") this.buildIndices(rows, columns);
   }
 
-  /** Row and column numbers along the edges, from 0, as the sentences count them. */
+  /** Row and column numbers along the edges, from 0, as the sentences count them; or their names. */
   buildIndices(rows, columns) {
+    const { rowNames, columnNames } = this.spec;
     const label = (text, side, part) => {
       const made = element(this.document, "span", `segw-index segw-index-${side}`, String(text));
       made.setAttribute("aria-hidden", "true");
       made.style[side] = `${100 * part}%`;
       this.stage.append(made);
     };
-    for (let column = 0; column < columns; column++) label(column, "left", (column + 0.5) / columns);
-    for (let row = 0; row < rows; row++) label(row, "top", (row + 0.5) / rows);
+    for (let column = 0; column < columns; column++) label(columnNames?.[column] ?? column, "left", (column + 0.5) / columns);
+    for (let row = 0; row < rows; row++) label(rowNames?.[row] ?? row, "top", (row + 0.5) / rows);
   }
 
   buildBars(reader) {

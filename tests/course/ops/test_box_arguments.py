@@ -1,13 +1,12 @@
 """What is no box, no score, no overlap gets one clear sentence."""
 
-import re
-
 import pytest
 import torch
 
 from course.ops import boxes as ops
 from course.ops.matching import match_boxes, match_boxes_steps, sample_matches
 from course.ops.nms import batched_nms, nms, nms_in_blocks, nms_steps
+from tests.refusing import refuses
 
 BOXES = torch.tensor([[0.0, 0, 4, 3], [2, 1, 6, 5]])
 SCORES = torch.tensor([0.5, 0.6])
@@ -36,16 +35,6 @@ ON_ROWS = {
     "batched_nms, boxes": lambda boxes: batched_nms(boxes, SCORES, SCORES, 0.5),
     "nms_steps, boxes": lambda boxes: list(nms_steps(boxes, SCORES, 0.5)),
 }
-
-
-def refuses(call, error, *words):
-    """The call raises that error, in one sentence that contains the words."""
-    with pytest.raises(error) as caught:
-        call()
-    message = str(caught.value)
-    assert re.fullmatch(r"[^\n]+\.", message) and ". " not in message, message
-    for word in words:
-        assert word in message, message
 
 
 @pytest.mark.parametrize("name", [*ON_ANY_SHAPE, *ON_ROWS])

@@ -145,12 +145,18 @@ def test_of_several_pairs_the_steps_say_which():
 
 
 def test_the_steps_of_encoding():
-    shift, growth = encode_boxes_steps(TRUE, PROPOSAL)
-    assert shift.text == "The centre has to go 15 pixels right and −10 down, counted in the proposal's sides: write 0.75 and −0.25."
-    assert shift.arithmetic == "(35 − 20) / 20 = 0.75,  (30 − 40) / 40 = −0.25"
-    assert growth.text == "The width has to grow 2-fold and the height 0.5-fold: write the logarithms, 0.693 and −0.693."
-    weighted = next(encode_boxes_steps(TRUE, PROPOSAL, (10, 10, 5, 5)))
-    assert weighted.arithmetic == "10 × (35 − 20) / 20 = 7.5,  10 × (30 − 40) / 40 = −2.5"
+    right, up, wider, lower = encode_boxes_steps(TRUE, PROPOSAL)
+    assert right.text == "The centre has to go 15 pixels right, and the proposal is 20 wide: write 0.75."
+    assert right.arithmetic == "(35 − 20) / 20 = 0.75" and right.reads == {"gt": ((0, 0), (0, 2)), "proposals": ((0, 0), (0, 2))}
+    assert up.text == "The centre has to go 10 pixels up, and the proposal is 40 high: write −0.25."
+    assert up.arithmetic == "(30 − 40) / 40 = −0.25" and up.writes == {"output": {(0, 1): -0.25}}
+    assert wider.text == "The width has to become 2 times what it is: write the logarithm, 0.693."
+    assert lower.text == "The height has to become 0.5 times what it is: write the logarithm, −0.693."
+    assert lower.arithmetic == "log(20 / 40) = −0.693" and lower.reads == {"gt": ((0, 1), (0, 3)), "proposals": ((0, 1), (0, 3))}
+    weighted = [step.arithmetic for step in encode_boxes_steps(TRUE, PROPOSAL, (10, 10, 5, 1))]
+    assert weighted == ["10 × (35 − 20) / 20 = 7.5", "10 × (30 − 40) / 40 = −2.5", "5 × log(40 / 20) = 3.47", "log(20 / 40) = −0.693"]
+    left, down, *_ = encode_boxes_steps(torch.tensor([[-1.0, 1, 1, 3]]), torch.tensor([[0.0, 0, 2, 2]]))
+    assert left.text.startswith("The centre has to go 1 pixel left,") and down.text.startswith("The centre has to go 1 pixel down,")
 
 
 def test_the_steps_of_decoding():

@@ -1,9 +1,8 @@
-import re
-
 import pytest
 import torch
 
 from course.ops.windows import extract_patches, extract_patches_steps, window_coverage, window_positions, window_view
+from tests.refusing import refuses
 
 IMAGE = torch.arange(12.0).view(3, 4)
 
@@ -78,16 +77,6 @@ ON_IMAGES = {
     "extract_patches_steps": lambda *arguments: list(extract_patches_steps(*arguments)),
 }
 ON_SIZES = {"window_positions": window_positions, "window_coverage": window_coverage}
-
-
-def refuses(call, error, *words):
-    """The call raises that error, in one sentence that contains the words."""
-    with pytest.raises(error) as caught:
-        call()
-    message = str(caught.value)
-    assert re.fullmatch(r"[^\n]+\.", message) and ". " not in message, message
-    for word in words:
-        assert word in message, message
 
 
 @pytest.mark.parametrize("function", ON_IMAGES.values(), ids=ON_IMAGES)
