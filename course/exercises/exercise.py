@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from course.exercises.task import Task
+
 Number = bool | int | float
 Value = torch.Tensor | Number | str | tuple[Number, ...] | None
 
@@ -103,14 +105,14 @@ class TrainingExercise:
 
     Attributes:
         prompt: What is asked, in Markdown, without the table of points, which is made from `points`.
-        solution: The course's own builder, without arguments: → a module, images `[N, 3, H, W]` → logits `[N, K, H, W]`. Its name is the
+        solution: The course's own builder, without arguments: → a module, images `[N, 3, H, W]` → what `task` says. Its name is the
             exercise's name.
         training: The source of the cell that builds, trains and saves; it begins with `TRAINING_CELL`.
         checkpoint: The safetensors file that this cell writes.
-        pictures: `pictures(seed)` → images `[N, 3, H, W]` and their labels `[N, H, W]`. They stay with the one who judges, but for the
-            images.
-        classes: K names, background first.
-        points: (mean IoU from which on, points) pairs, both rising.
+        pictures: `pictures(seed)` → images `[N, 3, H, W]` and targets, one a picture, as `task` has them. They stay with the one who
+            judges, but for the images.
+        task: What the network has to do: how its answers look, and what they are worth.
+        points: (score from which on, points) pairs, both rising.
         seconds: of processor time that the network may take for all pictures.
         docstring: What the starter says in place of the solution's docstring.
     """
@@ -119,8 +121,8 @@ class TrainingExercise:
     solution: Callable[[], torch.nn.Module]
     training: str
     checkpoint: str
-    pictures: Callable[[int], tuple[torch.Tensor, torch.Tensor]] = field(repr=False)
-    classes: tuple[str, ...]
+    pictures: Callable[[int], tuple[torch.Tensor, Sequence]] = field(repr=False)
+    task: Task
     points: tuple[tuple[float, int], ...]
     seconds: float = 60.0
     docstring: str = ""
@@ -134,8 +136,8 @@ class TrainingExercise:
         """The most points that there are."""
         return self.points[-1][1]
 
-    def points_for(self, mean_iou: float) -> int:
-        return max((points for least, points in self.points if mean_iou >= least), default=0)
+    def points_for(self, score: float) -> int:
+        return max((points for least, points in self.points if score >= least), default=0)
 
 
 @dataclass(frozen=True)

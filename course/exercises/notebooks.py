@@ -56,7 +56,7 @@ import segwidgets
 """.strip()
 
 _POINTS = """
-| mean IoU from | {least} |
+| {measure} from | {least} |
 |---|{rules}
 | points | {points} |
 
@@ -140,7 +140,7 @@ def _training_cells(place: int, training: TrainingExercise, solved: bool) -> lis
 
     least, points = zip(*training.points, strict=True)
     columns = {"least": " | ".join(f"{value:.2f}" for value in least), "points": " | ".join(map(str, points)), "rules": "---|" * len(least)}
-    table = _POINTS.format(**columns)
+    table = _POINTS.format(measure=training.task.measure, **columns)
     code = solution_code(training) if solved else starter(training)
     check = f'check({training.name}, checkpoint="{training.checkpoint}")'
     return [

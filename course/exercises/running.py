@@ -38,7 +38,8 @@ class Outcome:
 def plain_arrays(result: object) -> dict[str, torch.Tensor]:
     """A function's result as plain CPU tensors, one a part: `{"result": …}`, or `{"result[0]": …, "result[1]": …}`.
 
-    Accepted are tensors, NumPy arrays, numbers, tuples or lists of these, and dicts of these. A tuple of numbers alone is one part.
+    Accepted are tensors, NumPy arrays, numbers, tuples or lists of these, and dicts of these. A tuple of numbers alone is one part. The
+    order of a dict's keys means nothing.
     Subclasses are refused: one whose `==` is always true would be right about everything.
 
     Raises:
@@ -50,7 +51,7 @@ def plain_arrays(result: object) -> dict[str, torch.Tensor]:
             return {"result": _from_numbers(entries)}
         return {f"result[{place}]": _plain_tensor(entry) for place, entry in enumerate(entries)}
     if type(result) is dict:
-        return {f"result[{key!r}]": _plain_tensor(entry) for key, entry in result.items()}
+        return {f"result[{key!r}]": _plain_tensor(result[key]) for key in sorted(result, key=repr)}
     return {"result": _plain_tensor(result)}
 
 

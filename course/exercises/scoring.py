@@ -1,39 +1,37 @@
-"""Points for what a trained network does: its labels are compared with the right ones."""
+"""Points for what a trained network does: its answers are compared with the right ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from course.exercises.exercise import TrainingExercise
 from course.exercises.predicting import predict
 from course.exercises.running import Outcome
-from course.metrics import class_iou, confusion_matrix
+from course.exercises.task import Score, Wrong
 
 
 @dataclass(frozen=True)
 class TrainingResult:
     """What `check` found of a trained network. It shows itself in a notebook; printed, it says the same in text.
 
-    `iou` has a number for each class, None when there is nothing to measure; then the outcome says why. `pictures` is how many there were.
+    `score` is None when there is nothing to measure; then the outcome says why. `pictures` is how many there were.
     """
 
     exercise: TrainingExercise
     outcome: Outcome
     pictures: int
-    iou: tuple[float, ...] | None = None
+    score: Score | None = None
 
     @property
-    def mean_iou(self) -> float:
-        return sum(self.iou) / len(self.iou) if self.iou else 0.0
+    def value(self) -> float:
+        """What the exercise's task measures, 0…1."""
+        return self.score.value if self.score else 0.0
 
     @property
     def points(self) -> int:
-        return self.exercise.points_for(self.mean_iou) if self.iou else 0
+        return self.exercise.points_for(self.value) if self.score else 0
 
     @property
     def passed(self) -> bool:
@@ -56,20 +54,24 @@ class TrainingResult:
         name, full = self.exercise.name, self.exercise.full
         if self.outcome.kind == "not written":
             return [f"○ {name}: not written yet.", self.outcome.sentence]
-        if self.iou is None:
+        if self.score is None:
             return [f"✗ {name}: 0 of {full} points so far.", self.outcome.sentence]
         sign = "✓" if self.passed else "✗"
-        measured = f"a mean IoU of {self.mean_iou:.3f} on {self.pictures} pictures that it never saw"
-        said = f"{sign} {name}: {self.points} of {full} points, for {measured}."
-        classes = ", ".join(f"{label} {value:.2f}" for label, value in zip(self.exercise.classes, self.iou, strict=True))
-        return [said, f"IoU of each class: {classes}.", *self._what_next(), *([self.outcome.sentence] if self.outcome.sentence else [])]
+        said = f"{sign} {name}: {self.points} of {full} points, for a {self.measured}."
+        return [said, *self.score.details, *self._what_next(), *([self.outcome.sentence] if self.outcome.sentence else [])]
+
+    @property
+    def measured(self) -> str:
+        """The score in words, without its article."""
+        return f"{self.exercise.task.measure} of {self.value:.3f} on {self.pictures} pictures that it never saw"
 
     def _what_next(self) -> list[str]:
         following = next(((least, points) for least, points in self.exercise.points if points > self.points), None)
         if following is None:
             return []
         if self.points == 0:
-            least = f"The first {'point comes' if following[1] == 1 else f'{following[1]} points come'} at a mean IoU of {following[0]:.2f}"
+            first = "The first point comes" if following[1] == 1 else f"The first {following[1]} points come"
+            least = f"{first} at a {self.exercise.task.measure} of {following[0]:.2f}"
             return [f"The network and its file fit together, and it answers as it should; what it lacks is training. {least}."]
         return [f"{following[1]} points come at {following[0]:.2f}."]
 
@@ -80,23 +82,20 @@ def examine_training(
     """`check` of a trained network without its display, all in one process."""
     images, targets = exercise.pictures(seed)
     file = exercise.checkpoint if checkpoint is None else checkpoint
-    outcome = predict(build, file, images, len(exercise.classes), seconds=exercise.seconds, device=device)
+    outcome = predict(build, file, images, exercise.task, seconds=exercise.seconds, device=device)
     return score(exercise, outcome, targets)
 
 
-def score(exercise: TrainingExercise, outcome: Outcome, targets: Tensor) -> TrainingResult:
-    """Points for the labels in an outcome. They may come from a process that nobody trusts: what is no label is worth nothing.
+def score(exercise: TrainingExercise, outcome: Outcome, targets: Sequence) -> TrainingResult:
+    """Points for the answers in an outcome. They may come from a process that nobody trusts: what is no answer is worth nothing.
 
     Args:
         outcome: Of `predict`.
-        targets: The right labels, `[N, H, W]`.
+        targets: The right answers, one a picture.
     """
     if outcome.kind != "returned":
         return TrainingResult(exercise, outcome, len(targets))
-    labels = outcome.arrays.get("labels")
-    classes = len(exercise.classes)
-    if labels is None or labels.dtype is not torch.uint8 or labels.shape != targets.shape or (labels.numel() and labels.max() >= classes):
-        wrong = Outcome("unusable", sentence="The labels that came back are none: each pixel has one of the classes.")
-        return TrainingResult(exercise, wrong, len(targets))
-    iou = class_iou(confusion_matrix(labels, targets, classes, void=None)).nan_to_num(1.0)  # in neither: nothing to get wrong
-    return TrainingResult(exercise, outcome, len(targets), tuple(iou.tolist()))
+    try:
+        return TrainingResult(exercise, outcome, len(targets), exercise.task.score(outcome.arrays, targets))
+    except Wrong as wrong:
+        return TrainingResult(exercise, Outcome(wrong.kind, sentence=wrong.sentence), len(targets))

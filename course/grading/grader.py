@@ -113,7 +113,7 @@ class _Notebook:
         secret, device = self._order.secret, self._order.device
         if isinstance(exercise, TrainingExercise):
             pictures = hidden_pictures(exercise, secret)
-            given = {"kind": "training", "checkpoint": exercise.checkpoint, "classes": len(exercise.classes), "seconds": exercise.seconds}
+            given = {"kind": "training", "checkpoint": exercise.checkpoint, "seconds": exercise.seconds}
             wall = 3 * exercise.seconds + self._order.limits.seconds
             answers = self._ask(Question(exercise.name, (), {}, given | {"device": device}, pictures.images, 1, wall))
             return judge_training(lesson, exercise, answers, pictures)

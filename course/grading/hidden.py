@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -37,10 +37,10 @@ class Hidden:
 
 @dataclass(frozen=True)
 class HiddenPictures:
-    """The pictures of a network to train, packed, and their labels `[N, H, W]`."""
+    """The pictures of a network to train, packed, and the right answers, one a picture."""
 
     images: bytes
-    targets: Tensor
+    targets: Sequence
 
 
 def seed_of(secret: str, question: str) -> int:

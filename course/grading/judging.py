@@ -110,7 +110,7 @@ def _mistake(exercise: Exercise, hidden: Hidden, answers: Answers, first: int) -
 
 
 def judge_training(lesson: str, exercise: TrainingExercise, answers: Answers, hidden: HiddenPictures) -> Grade:
-    """The grade of a trained network: the points that its mean IoU on the hidden pictures earns."""
+    """The grade of a trained network: the points that its score on the hidden pictures earns."""
     if answers.found is not True:
         return _unanswered(lesson, exercise, answers)
     full, seconds, outcome = full_points(exercise), answers.seconds, answers.outcomes.get(0)
@@ -118,11 +118,13 @@ def judge_training(lesson: str, exercise: TrainingExercise, answers: Answers, hi
         status, told, details = _end_of(answers)
         return Grade(lesson, exercise.name, status, 0.0, full, told, details, seconds=seconds)
     result = score(exercise, outcome, hidden.targets)
-    if result.iou is None:
-        status, told, details = _not_returned(result.outcome if outcome.kind == "returned" else outcome)
+    if result.score is None:
+        status, told, details = _not_returned(result.outcome)
+        if outcome.kind == "returned":  # the sentence is the judge's own then
+            told = result.outcome.sentence
         return Grade(lesson, exercise.name, status, 0.0, full, told, details, seconds=seconds)
     advice = outcome.sentence if outcome.sentence in (NOT_TWICE, NOT_ALONE) else ""
-    told = f"A mean IoU of {result.mean_iou:.3f} on {result.pictures} pictures that it never saw. {advice}".rstrip()
+    told = f"A {result.measured}. {advice}".rstrip()
     return Grade(lesson, exercise.name, "ok" if result.passed else "wrong", float(result.points), full, told, seconds=seconds)
 
 

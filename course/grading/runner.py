@@ -15,8 +15,10 @@ from pathlib import Path
 import torch
 
 from course.exercises.exercise import Case
+from course.exercises.lessons import all_trainings
 from course.exercises.predicting import predict
 from course.exercises.running import Outcome, run
+from course.exercises.task import Task
 from course.grading import cells, channel
 from course.grading.arrays import from_npz, to_npz, unpack_inputs
 
@@ -43,7 +45,7 @@ def answer(grader: socket.socket) -> None:
         return
     given, inputs = channel.receive(grader)
     if given["kind"] == "training":
-        _label_pictures(grader, function, given, inputs)
+        _answer_about_pictures(grader, function, all_trainings()[order["question"]].task, given, inputs)
     else:
         _answer_cases(grader, function, given, inputs)
     channel.send(grader, {"done": True})
@@ -122,10 +124,10 @@ def _answer_cases(grader: socket.socket, function: Callable, given: dict, conten
         _send_outcome(grader, place, run(function, Case("", inputs), given["device"]))
 
 
-def _label_pictures(grader: socket.socket, build: Callable, given: dict, content: bytes) -> None:
+def _answer_about_pictures(grader: socket.socket, build: Callable, task: Task, given: dict, content: bytes) -> None:
     images = from_npz(content, max_bytes=len(content) + 1, max_arrays=1)["images"]  # [N, 3, H, W]
     channel.send(grader, {"calling": 0})
-    outcome = predict(build, given["checkpoint"], images, given["classes"], seconds=given["seconds"], device=given["device"])
+    outcome = predict(build, given["checkpoint"], images, task, seconds=given["seconds"], device=given["device"])
     _send_outcome(grader, 0, outcome)
 
 

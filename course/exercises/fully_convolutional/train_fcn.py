@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from course.data.shapes import CLASSES, Shapes
 from course.exercises.exercise import TRAINING_CELL, TrainingExercise
+from course.exercises.labelling import Labelling
 from course.models.backbones import efficientnet_lite0
 from course.models.fcn import FCN, head
 
@@ -68,6 +69,6 @@ TRAIN_FCN = TrainingExercise(
     training=TRAINING,
     checkpoint="fcn.safetensors",
     pictures=pictures,
-    classes=CLASSES,
+    task=Labelling(classes=CLASSES),
     points=((0.20, 1), (0.30, 2), (0.40, 3), (0.50, 4), (0.55, 5), (0.60, 6), (0.65, 7), (0.70, 8), (0.75, 9), (0.80, 10)),
 )

@@ -68,6 +68,7 @@ def test_starter_is_the_signature_the_docstring_and_nothing_of_the_solution(exer
     assert list(ours.parameters) == list(theirs.parameters)
     for name, parameter in ours.parameters.items():
         assert theirs.parameters[name].default == parameter.default
+        assert theirs.parameters[name].kind == parameter.kind
         assert theirs.parameters[name].annotation is not inspect.Parameter.empty
 
 
@@ -111,9 +112,8 @@ def test_the_same_seed_gives_the_same_cases_and_another_seed_other_ones(exercise
 
 @every_exercise
 def test_answers_learnt_by_heart_are_wrong_for_another_seed(exercise):
-    answers = [expected_arrays(exercise, case)["result"] for case in exercise.cases(0)]
-    others = [expected_arrays(exercise, case)["result"] for case in exercise.cases(1)]
-    equal = [a.shape == b.shape and bool((a == b).all()) for a, b in zip(answers, others, strict=True)]
+    answers, others = ([expected_arrays(exercise, case) for case in exercise.cases(seed)] for seed in (0, 1))
+    equal = [compare(a, b, 0.0) is None for a, b in zip(answers, others, strict=True)]
     assert sum(equal) <= len(equal) / 3, equal
 
 

@@ -16,7 +16,9 @@ from torch import nn
 from course.exercises import check
 from course.exercises.checking import _devices
 from course.exercises.exercise import TRAINING_CELL, TrainingExercise
+from course.exercises.labelling import Labelling
 from course.exercises.lessons import all_exercises, all_trainings, trainings_of
+from course.exercises.localizing import Localizing
 from course.exercises.notebooks import _training_cells
 from course.exercises.predicting import predict
 from course.exercises.running import Outcome
@@ -48,7 +50,7 @@ EASY = TrainingExercise(
     training=f"{TRAINING_CELL}\nnetwork = build_fcn()",
     checkpoint="easy.safetensors",
     pictures=coloured,
-    classes=("background", "red", "blue"),
+    task=Labelling(classes=("background", "red", "blue")),
     points=((0.3, 1), (0.6, 2), (0.9, 4)),
 )
 
@@ -80,9 +82,9 @@ def verdict(build=build_fcn, **options):
 def test_a_trained_network_has_points_and_passes(trained, here):
     saved(trained)
     result = verdict()
-    assert result.passed and bool(result) and result.points == 4 and result.mean_iou > 0.9
+    assert result.passed and bool(result) and result.points == 4 and result.value > 0.9
     lines = repr(result).splitlines()
-    assert lines[0] == f"✓ build_fcn: 4 of 4 points, for a mean IoU of {result.mean_iou:.3f} on 24 pictures that it never saw."
+    assert lines[0] == f"✓ build_fcn: 4 of 4 points, for a mean IoU of {result.value:.3f} on 24 pictures that it never saw."
     assert lines[1].startswith("IoU of each class: background 0.9") and ", red 0.9" in lines[1] and len(lines) == 2
 
 
@@ -94,7 +96,10 @@ def test_the_mean_iou_is_that_of_an_independent_peer(trained, here):
     with torch.no_grad():
         labels = trained.eval()(images).argmax(1)
     expected = jaccard_score(targets.flatten(), labels.flatten(), average=None)
-    torch.testing.assert_close(torch.tensor(verdict(seed=5).iou, dtype=torch.float64), torch.from_numpy(expected))
+    result = verdict(seed=5)
+    assert result.value == pytest.approx(expected.mean())
+    named = ", ".join(f"{name} {value:.2f}" for name, value in zip(("background", "red", "blue"), expected, strict=True))
+    assert result.score.details == (f"IoU of each class: {named}.",)
 
 
 def test_an_untrained_network_has_no_points_and_is_told_kindly(here):
@@ -122,7 +127,7 @@ def test_what_comes_next_is_told(here, trained):
 
 def test_another_seed_draws_other_pictures(here, trained):
     saved(trained)
-    assert verdict(seed=1).iou == verdict(seed=1).iou != verdict(seed=2).iou
+    assert verdict(seed=1).score == verdict(seed=1).score != verdict(seed=2).score
 
 
 class Odd(nn.Module):
@@ -321,7 +326,7 @@ def test_a_network_cannot_change_what_it_is_measured_on(trained, here):
     network.body = trained
     saved(network)
     images, _ = coloured(0)
-    assert predict(Vandal, "easy.safetensors", images, 3).kind == "returned"
+    assert predict(Vandal, "easy.safetensors", images, EASY.task).kind == "returned"
     torch.testing.assert_close(images, coloured(0)[0], rtol=0, atol=0)
 
 
@@ -329,7 +334,7 @@ def test_predicting_needs_nothing_but_images_and_gives_nothing_but_labels(traine
     """The two halves as a grader runs them, with a process between them."""
     saved(trained)
     images, targets = coloured(7)
-    outcome = predict(build_fcn, "easy.safetensors", images, 3)
+    outcome = predict(build_fcn, "easy.safetensors", images, EASY.task)
     assert outcome.kind == "returned" and list(outcome.arrays) == ["labels"] and outcome.sentence == ""
     labels = outcome.arrays["labels"]
     assert type(labels) is torch.Tensor and labels.dtype is torch.uint8 and labels.shape == targets.shape
@@ -394,17 +399,37 @@ def test_names_files_and_tables_are_as_they_should_be(exercise):
     assert inspect.signature(exercise.solution).parameters == {}
 
 
+def labels_everywhere(labels):
+    return {"labels": labels.to(torch.uint8)}
+
+
+def one_object(targets, boxes=None):
+    labels, true_boxes = (torch.cat([target[name] for target in targets]) for name in ("labels", "boxes"))
+    if boxes is None:
+        return {"labels": labels.to(torch.uint8), "boxes": true_boxes}
+    most = labels.bincount().argmax()
+    return {"labels": torch.full_like(labels, most, dtype=torch.uint8), "boxes": true_boxes.mean(0).expand(len(targets), 4)}
+
+
+RIGHT = {Labelling: labels_everywhere, Localizing: one_object}
+CONSTANT = {
+    Labelling: lambda targets: labels_everywhere(torch.zeros_like(targets)),
+    Localizing: lambda targets: one_object(targets, "mean"),
+}
+
+
 @every_training
-def test_pictures_are_those_of_the_seed_and_saying_background_everywhere_has_no_points(exercise):
+def test_pictures_are_those_of_the_seed_and_the_same_answer_everywhere_has_no_points(exercise):
     images, targets = exercise.pictures(11)
     again, other = exercise.pictures(11), exercise.pictures(12)
     torch.testing.assert_close((images, targets), again, rtol=0, atol=0)
     assert not torch.equal(images, other[0])
-    assert images.dtype is torch.float32 and images.min() >= 0 and images.max() <= 1 and targets.max() < len(exercise.classes)
-    result = score(exercise, Outcome("returned", {"labels": torch.zeros_like(targets, dtype=torch.uint8)}), targets)
-    assert result.points == 0
-    perfect = score(exercise, Outcome("returned", {"labels": targets.to(torch.uint8)}), targets)
-    assert perfect.points == exercise.full
+    assert images.dtype is torch.float32 and images.min() >= 0 and images.max() <= 1 and len(targets) == len(images)
+    kind = type(exercise.task)
+    result = score(exercise, Outcome("returned", CONSTANT[kind](targets)), targets)
+    assert result.points == 0 and result.score is not None
+    perfect = score(exercise, Outcome("returned", RIGHT[kind](targets)), targets)
+    assert perfect.points == exercise.full and perfect.value == pytest.approx(1)
 
 
 @every_training
@@ -418,12 +443,20 @@ def test_the_solution_untrained_fits_its_file_and_has_no_points(exercise, here):
     assert result.outcome.sentence == ""
 
 
+SHORTER = {
+    "build_fcn": (("count=2000", "count=320, size=96"), ("epochs=5, batch_size=16", "epochs=2, batch_size=8")),
+    "build_localizer": (("count=3000", "count=600"), ("epochs=6, batch_size=16", "epochs=3, batch_size=8")),
+}
+
+
 @pytest.mark.slow
 @every_training
 def test_the_notebooks_cells_train_the_solution_to_its_first_points(exercise, here):
     """The training cell as it stands, with fewer and smaller pictures."""
-    shorter = exercise.training.replace("count=2000", "count=320, size=96").replace("epochs=5, batch_size=16", "epochs=2, batch_size=8")
-    assert shorter != exercise.training
+    shorter = exercise.training
+    for long, short in SHORTER[exercise.name]:
+        assert long in shorter
+        shorter = shorter.replace(long, short)
     program = f"import torch\ntorch.manual_seed(0)\n{solution_code(exercise)}\n{shorter}\n"
     program += f"from course import check\nassert check({exercise.name}).points >= 1\n"
     (here / "cells.py").write_text(program)
@@ -473,3 +506,8 @@ def test_on_a_gpu(trained, here):
 
 def test_lesson_02_has_it():
     assert [exercise.name for exercise in trainings_of("02_fully_convolutional")] == ["build_fcn"] and trainings_of("03_unpooling") == ()
+
+
+def test_lesson_04_has_one_that_is_judged_by_class_and_box():
+    [exercise] = trainings_of("04_localization")
+    assert exercise.name == "build_localizer" and isinstance(exercise.task, Localizing)

@@ -31,7 +31,7 @@ from course.exercises.checking import expected_arrays
 from course.exercises.lessons import all_exercises, all_trainings, exercises_of
 from course.grading.arrays import pack_inputs, to_npz
 from course.grading.file_names import file_name
-from course.grading.hidden import hidden_cases
+from course.grading.hidden import hidden_cases, seed_of
 from tests.course.grading import attacks
 from tests.course.grading.a_class import notebook, solution
 
@@ -397,7 +397,7 @@ def build_fcn():
     return 0
 
 from course.grading import runner
-def label(grader, function, given, inputs):
+def label(grader, function, task, given, inputs):
     global count
     images = runner.from_npz(inputs, max_bytes=1 << 30, max_arrays=1)["images"]
     shape, kind = (len(images), *images.shape[2:]), {kind!r}
@@ -409,7 +409,7 @@ def label(grader, function, given, inputs):
 from course.grading import channel
 from course.grading.arrays import to_npz
 import torch
-runner._label_pictures = label
+runner._answer_about_pictures = label
 """
 LABELLED = ("negative", "void", "float", "nan", "short", "long", "bool", "eighth", "none", "other name")
 
@@ -462,6 +462,75 @@ def test_a_checkpoint_is_data_and_labels_are_labels(trained):
         if name.endswith("/work") and name != "a link/work":  # a pickle that was loaded in the sandbox would show itself in another way
             assert grade["message"] == "There is no whole safetensors file of its weights beside the notebook.", name
     assert not trained.mark.exists()
+
+
+# A class and a box for each picture: what comes back is believed no more than labels are.
+
+BOXES = """
+import torch
+def build_localizer():
+    return 0
+
+from course.grading import channel, runner
+from course.grading.arrays import to_npz
+def lie(grader, function, task, given, inputs):
+    count, kind = len(runner.from_npz(inputs, max_bytes=1 << 30, max_arrays=1)["images"]), {kind!r}
+    labels, boxes = torch.ones(count, dtype=torch.uint8), torch.tensor([0.0, 0, 96, 96]).repeat(count, 1)
+    changed = {{"nan": {{"boxes": boxes * torch.nan}}, "infinite": {{"boxes": boxes - torch.inf}}, "endless": {{"boxes": boxes * 3e36}},
+               "inverted": {{"boxes": boxes.flip(1)}}, "all boxes": {{"boxes": boxes.expand(count, count, 4)}},
+               "double": {{"boxes": boxes.double()}}, "one box": {{"boxes": boxes[:1]}}, "more": {{"boxes": boxes.repeat(2, 1)}},
+               "unknown class": {{"labels": 7 * labels}}, "long": {{"labels": labels.long()}}, "no class": {{"labels": labels[:0]}}}}
+    arrays = {{"labels": labels, "boxes": boxes}} | changed.get(kind, {{}})
+    arrays = {{"score": torch.ones(())}} if kind == "score" else arrays
+    channel.send(grader, {{"case": 0, "kind": "returned", "sentence": "10 of 10 points"}}, to_npz(arrays))
+runner._answer_about_pictures = lie
+"""
+BOXED = ("nan", "infinite", "endless", "inverted", "all boxes", "double", "one box", "more", "unknown class", "long", "no class", "score")
+GUESS = """
+import torch
+class Guess(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.code = torch.nn.Parameter(torch.tensor([0.5, 0.5, 0.5, 0.5]))
+    def forward(self, x):
+        return {"logits": torch.eye(7)[1].expand(len(x), 7), "codes": self.code.expand(len(x), 4)}
+def build_localizer():
+    return Guess()
+"""
+
+
+@pytest.fixture(scope="module")
+def boxed(tmp_path_factory):
+    from safetensors.torch import save
+
+    root = tmp_path_factory.mktemp("boxed")
+    (root / "class" / "guess").mkdir(parents=True)
+    for kind in BOXED:
+        (root / "class" / f"{kind}.ipynb").write_text(notebook(BOXES.format(kind=kind)))
+    (root / "class" / "plain.ipynb").write_text(notebook(BOXES.format(kind="plain")))
+    (root / "class" / "guess" / "work.ipynb").write_text(notebook(GUESS))
+    (root / "class" / "guess" / "localizer.safetensors").write_bytes(save({"code": torch.tensor([0.5, 0.5, 0.4, 0.4])}))
+    return Graded(root / "class", root / "out", grade(root / "class", "--lesson", "04", "--only", "build_localizer", *LIMITS))
+
+
+def test_boxes_are_boxes(boxed):
+    assert b"Traceback" not in boxed.run.stderr, boxed.run.stderr.decode()[-3000:]
+    for name in BOXED:
+        (one,) = boxed.record(name)["grades"]
+        assert (one["points"], one["status"]) == (0, "wrong") and "that came back are none" in one["message"], (name, one)
+    (one,) = boxed.record("plain")["grades"]  # the same lie with nothing wrong in it is measured: so it did arrive
+    assert one["message"].startswith("A mean IoU of 0.0")
+
+
+def test_an_honest_network_is_measured_on_the_hidden_pictures(boxed):
+    from torchvision.ops import box_iou
+
+    exercise = all_trainings()["build_localizer"]
+    _, targets = exercise.pictures(seed_of(SECRET, exercise.name))
+    guess = torch.tensor([[0.3, 0.3, 0.7, 0.7]]) * 96  # the file's code, 0.4 of a side around the middle
+    worth = [box_iou(guess, target["boxes"]).item() * (target["labels"].item() == 1) for target in targets]
+    (one,) = boxed.record("guess/work")["grades"]
+    assert one["message"] == f"A mean IoU of {sum(worth) / len(worth):.3f} on 200 pictures that it never saw."
 
 
 # Answers learnt by heart.

@@ -155,6 +155,23 @@ def test_a_network_earns_what_its_labels_are_worth():
     assert (none.status, none.points) == ("wrong", 0) and "0.020" in none.message  # 1/7 of the pixels, one class of seven
 
 
+def test_a_localizer_earns_what_its_boxes_are_worth_where_the_class_is_right():
+    exercise = all_trainings()["build_localizer"]
+    targets = [{"boxes": torch.tensor([[10.0, 10, 50, 50]]), "labels": torch.tensor([label])} for label in (1, 6)]
+    boxes = torch.tensor([[10.0, 10, 50, 50], [10, 10, 50, 30]])
+    half = trained(Outcome("returned", {"labels": torch.tensor([1, 6], dtype=torch.uint8), "boxes": boxes}, ECHO), exercise, targets)
+    assert (half.status, half.points) == ("ok", exercise.points_for(0.75)) and ECHO not in half.message
+    assert half.message == "A mean IoU of 0.750 on 2 pictures that it never saw."
+    one = trained(Outcome("returned", {"labels": torch.tensor([1, 5], dtype=torch.uint8), "boxes": boxes}), exercise, targets)
+    assert one.message.startswith("A mean IoU of 0.500 on 2")
+    for arrays in ({"labels": torch.ones(2, dtype=torch.uint8)}, {"labels": torch.ones(2, dtype=torch.uint8), "boxes": boxes * torch.nan}):
+        lie = trained(Outcome("returned", arrays, ECHO), exercise, targets)
+        assert (lie.status, lie.points) == (
+            "wrong",
+            0,
+        ) and lie.message == "The boxes that came back are none: each picture has one, x1 ≤ x2 and y1 ≤ y2."
+
+
 @pytest.mark.parametrize(
     "outcome, status",
     [
