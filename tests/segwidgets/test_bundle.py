@@ -76,14 +76,8 @@ def test_every_role_has_its_colours_in_the_style_sheet():
     for name, role in ROLES.items():
         assert f"--segw-{name}:{role.light};" in sheet and f"--segw-{name}:{role.dark};" in sheet
     used = set(re.findall(r"var\(--segw-([a-z-]+)", sheet))
-    defined = set(re.findall(r"--segw-([a-z-]+)\s*:", sheet)) | {
-        "unit",
-        "size",
-        "side",
-        "length",
-        "part",
-        "role",
-    }  # these come from the player
+    from_the_player = {"unit", "size", "side", "length", "part", "role"}
+    defined = set(re.findall(r"--segw-([a-z-]+)\s*:", sheet)) | from_the_player
     assert used <= defined
     source = bundle.javascript()
     assert set(re.search(r"const ORDER = (\[.*?\]);", source)[1].replace('"', "").strip("[]").split(", ")) == set(ROLES)
