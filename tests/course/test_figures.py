@@ -10,7 +10,7 @@ import torch
 from matplotlib.colors import to_hex
 
 from course.data.silhouettes import Silhouettes
-from course.figures import PREDICTION, TRUTH, show_curves, show_objects, show_pictures
+from course.figures import PREDICTION, TRUTH, show_curves, show_objects, show_pictures, show_poses
 from course.ops.labels import label_colour
 
 
@@ -170,8 +170,44 @@ def test_an_object_is_drawn_with_its_box_mask_name_and_keypoints():
     assert dots == [(2.0, 3.0, "white"), (2.5, 4.5, "none")], "seen filled, hidden hollow, absent not at all"
 
 
+def test_what_a_detector_found_stands_beside_the_truth():
+    target = {"boxes": torch.tensor([[1.0, 2, 4, 6]]), "labels": torch.tensor([2])}
+    found = {"boxes": torch.tensor([[0.0, 2, 4, 5], [4, 4, 8, 8]]), "labels": torch.tensor([1, 2]), "scores": torch.tensor([0.914, 0.5])}
+    boxes = {"boxes": torch.tensor([[0.0, 0, 2, 2]])}
+    figure = show_objects([(torch.rand(3, 8, 8), target)] * 2, ("background", "star", "ring"), found=[found, boxes], titles=["one", "two"])
+    first, second = figure.axes
+    assert [to_hex(patch.get_edgecolor(), keep_alpha=False).upper() for patch in first.patches] == [TRUTH, PREDICTION, PREDICTION]
+    assert (*first.patches[1].get_xy(), first.patches[1].get_width(), first.patches[1].get_height()) == (-0.5, 1.5, 4.0, 3.0)
+    assert [text.get_text() for text in first.texts] == ["ring", "star 0.91", "ring 0.50"]
+    assert [text.get_text() for text in second.texts] == ["ring"] and len(second.patches) == 2
+    assert [axis.get_title("left") for axis in figure.axes] == ["one", "two"]
+    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)}
+    assert not show_objects([(torch.rand(3, 8, 8), nothing)], ("background",), found=[nothing]).axes[0].patches
+    with pytest.raises(ValueError, match="as many detections as pictures: there are 1 and 2"):
+        show_objects([(torch.rand(3, 8, 8), target)] * 2, ("background", "star", "ring"), found=[found])
+    with pytest.raises(ValueError, match="as many titles as pictures: there are 1 and 2"):
+        show_objects([(torch.rand(3, 8, 8), target)] * 2, ("background", "star", "ring"), titles=["one"])
+
+
 def test_a_picture_without_objects_is_only_the_picture():
     empty = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)}
     assert not show_objects([(torch.rand(3, 8, 8), empty)], ("background",)).axes[0].patches
     with pytest.raises(ValueError, match="at least one"):
         show_objects([], ("background",))
+
+
+def test_a_pose_is_lines_between_the_joints_that_are_known():
+    pose = torch.tensor([[1.5, 2.5, 2.0], [3.0, 5.0, 1.0], [0.0, 0.0, 0.0], [9.5, 4.0, 1.0]])
+    figure = show_poses([torch.rand(3, 8, 8)] * 5, [pose] * 5, ((0, 1), (1, 2), (1, 3)), truth=[pose + 1] * 5)
+    axis = figure.axes[0]
+    assert len(figure.axes) == 8 and not figure.axes[5].axison
+    colours = [to_hex(lines.get_colors()[0]).upper() for lines in axis.collections]
+    assert colours == ["#000000", TRUTH, "#000000", PREDICTION], "the prediction above the truth, each with its rim"
+    drawn = [segment.tolist() for segment in axis.collections[3].get_segments()]
+    assert drawn == [[[1.0, 2.0], [2.5, 4.5]], [[2.5, 4.5], [9.0, 3.5]]], "pixel 0 spans −0.5 to 0.5 on these axes"
+    assert axis.lines[1].get_xdata().tolist() == [1.0, 2.5, 9.0]
+    assert axis.get_xlim() == (-0.5, 7.5), "a joint outside does not make the picture smaller"
+    assert len(show_poses([torch.rand(3, 8, 8)], [pose], ((0, 1),)).axes[0].collections) == 2
+    for images, poses, truth in (([], [], []), ([torch.rand(3, 8, 8)], [], []), ([torch.rand(3, 8, 8)], [pose], [pose, pose])):
+        with pytest.raises(ValueError, match="needs a pose for each picture"):
+            show_poses(images, poses, (), truth=truth)

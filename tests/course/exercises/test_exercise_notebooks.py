@@ -11,9 +11,10 @@ import course
 from course.exercises import exercises_of, solution_notebook, starter_notebook
 from course.exercises.exercise import TRAINING_CELL
 from course.exercises.lessons import questions_of, trainings_of
+from course.lessons import sources
 
-LESSONS = ["00_segmentation", "01_sliding_window", "02_fully_convolutional", "03_unpooling"]
 ROOT = Path(course.__file__).parents[1]
+LESSONS = [source.stem for source in sources(ROOT / "lessons")]
 CHECKS_OF_TRAININGS = tuple(f"check({training.name}" for lesson in LESSONS for training in trainings_of(lesson))
 
 

@@ -32,6 +32,7 @@ from course.exercises.lessons import all_exercises, all_trainings, exercises_of
 from course.grading.arrays import pack_inputs, to_npz
 from course.grading.file_names import file_name
 from course.grading.hidden import hidden_cases, seed_of
+from course.lessons import sources
 from tests.course.grading import attacks
 from tests.course.grading.a_class import notebook, solution
 
@@ -535,7 +536,7 @@ def test_an_honest_network_is_measured_on_the_hidden_pictures(boxed):
 
 # Answers learnt by heart.
 
-LESSONS = ("00_segmentation", "01_sliding_window", "02_fully_convolutional", "03_unpooling")
+LESSONS = tuple(source.stem for source in sources(ROOT / "lessons"))
 SIGNS = ("place", 0, 1, 2)  # by the number of the call, or by the first, second, third input alone, where not all inputs are known
 
 

@@ -204,10 +204,14 @@ def test_every_merge_is_the_best_by_all_pixels(similarities, colour_space, face)
     regions = initial_regions(face, colour_space=colour_space, scale=60)
     labels, count = regions.labels.clone(), len(regions.sizes)
     assert count > 15
-    steps = 0
+    steps, compared = 0, {}
     for step in group_steps(regions, similarities):
         parts = {pair: parts_by_pixels(labels, pair, levels, similarities) for pair in touching(labels)}
         total = {pair: sum(each.values()) for pair, each in parts.items()}
+        assert not compared.keys() & step.compared.keys()
+        compared |= step.compared
+        for touching_pair, each in parts.items():  # nothing that touches has been left out, and nothing that was said is out of date
+            assert compared[touching_pair] == pytest.approx(each, abs=1e-5)
         pair = (step.first, step.second)
         assert total[pair] == pytest.approx(max(total.values()), abs=1e-5)
         assert step.parts == pytest.approx(parts[pair], abs=1e-5)
