@@ -55,11 +55,13 @@ class Boxes:
     Args:
         role: what they are before the first step, one for all or one each; None hides a box.
         labels: a short text at each box's corner, or none.
+        measured: places that a program found: the digest of a trace leaves them out, even where they are whole numbers.
     """
 
     places: np.ndarray
     role: str | None | Sequence[str | None] = "candidate"
     labels: Sequence[str] = ()
+    measured: bool = False
 
     def __post_init__(self):
         places = np.array(self.places, dtype="<f4", order="C").reshape(-1, 4) if np.size(self.places) else np.zeros((0, 4), "<f4")
@@ -89,7 +91,7 @@ class Boxes:
     def exact(self) -> bool:
         """True for places made by hand, with at most three decimals: the same on every machine."""
         thousands = self.places.astype(np.float64) * 1000
-        return bool((np.abs(thousands - np.round(thousands)) < 1e-3 * np.maximum(1, np.abs(self.places))).all())
+        return not self.measured and bool((np.abs(thousands - np.round(thousands)) < 1e-3 * np.maximum(1, np.abs(self.places))).all())
 
     def after(self, changes: Sequence[Mapping[int, BoxLook]]) -> list[BoxLook]:
         """Each box after steps that changed some, in order; every look has a place."""

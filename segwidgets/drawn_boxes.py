@@ -49,11 +49,11 @@ def outline(draw: ImageDraw.ImageDraw, box: tuple[float, float, float, float], c
     x1, y1, x2, y2 = box
     if line == "dashed":
         for start, end in _dashes(x1, x2, 5 * scale, 4 * scale):
-            draw.rectangle([start, y1, end, y1 + thick - 1], fill=colour)
-            draw.rectangle([start, y2 - thick + 1, end, y2], fill=colour)
+            draw.rectangle([start, y1, end, y1 + (thick - 1)], fill=colour)
+            draw.rectangle([start, y2 - (thick - 1), end, y2], fill=colour)
         for start, end in _dashes(y1, y2, 5 * scale, 4 * scale):
-            draw.rectangle([x1, start, x1 + thick - 1, end], fill=colour)
-            draw.rectangle([x2 - thick + 1, start, x2, end], fill=colour)
+            draw.rectangle([x1, start, x1 + (thick - 1), end], fill=colour)
+            draw.rectangle([x2 - (thick - 1), start, x2, end], fill=colour)
         return
     if line == "hatched":
         _hatch(draw, box, colour, 6 * scale)

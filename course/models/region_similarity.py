@@ -25,8 +25,8 @@ TEXTURE_BINS = 10
 ORIENTATIONS = 8
 STEEPEST = 1 / math.sqrt(2 * math.pi)  # what a Gaussian derivative of σ = 1 answers to a step from 0 to 1
 
-Array = Tensor | np.ndarray
-"""The similarities take both, and return what they took: tensors for reading, arrays in the loop, which are four times as fast there."""
+Array = Tensor
+"""The similarities are written for tensors. They take NumPy's arrays as well and return these: in the loop they are four times as fast."""
 
 
 def colour_similarity(a: Array, b: Array) -> Array:

@@ -211,6 +211,8 @@ class Merge:
         parts: measure → how alike they were in it. `similarity`: the sum.
         size: of the new region, in pixels; `box`: around it, (x1, y1, x2, y2).
         left: how many regions there are now.
+        compared: what had to be computed for this step, (region, region) → measure → how alike they are in it: for the first step all
+            neighbours of the start, afterwards the region of the step before with its neighbours.
     """
 
     first: int
@@ -221,6 +223,7 @@ class Merge:
     size: int
     box: tuple[int, int, int, int]
     left: int
+    compared: Mapping[tuple[int, int], Mapping[str, float]]
 
     @property
     def sentence(self) -> str:
@@ -246,18 +249,21 @@ def group_steps(regions: Regions, similarities: Collection[str] = SIMILARITIES) 
     """The merges of `group`, one at a time, each with its reasons. Arguments and errors: as there."""
     grouping = _Grouping(regions, similarities)
     left = len(regions.sizes)
+    compared = grouping.compared(regions.neighbours.tolist())
     for first, second, region, similarity in grouping.merges():
         left -= 1
         yield Merge(
             first=first,
             second=second,
             region=region,
-            parts={name: float(part) for name, part in grouping.parts(first, second).items()},
+            parts=grouping.compared([(first, second)])[first, second],
             similarity=similarity,
             size=int(grouping.sizes[region]),
             box=tuple(grouping.boxes[region].astype(int).tolist()),
             left=left,
+            compared=compared,
         )
+        compared = grouping.compared([(other, region) for other in sorted(grouping.neighbours[region])])
 
 
 class _Grouping:
@@ -304,6 +310,10 @@ class _Grouping:
             "fill": lambda: fill_similarity(box_a, box_b, size_a, size_b, self.image_size),
         }
         return {name: measures[name]() for name in self.names}
+
+    def compared(self, pairs: Sequence[Sequence[int]]) -> dict[tuple[int, int], dict[str, float]]:
+        """The parts of each pair."""
+        return {(a, b): {name: float(part) for name, part in self.parts(a, b).items()} for a, b in pairs}
 
     def _merge(self, first: int, second: int, region: int) -> None:
         sizes, boxes = self.sizes, self.boxes

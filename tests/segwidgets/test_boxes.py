@@ -184,6 +184,11 @@ def test_hidden_and_inverted_boxes_are_not_drawn():
     drawn(BoxLook("suppressed", place=(20, 30, 20, 30)), BoxLook("ignored", place=(20, 30, 20, 30)))  # a point
 
 
+def test_a_dashed_line_is_drawn_wherever_it_lies_between_two_pixels():
+    for k in range(100):
+        drawn(BoxLook("suppressed", place=(20 + k / 7, 30 + k / 7, 120 - k / 3, 80 - k / 9)))
+
+
 def test_later_roles_lie_on_top_whatever_the_order():
     looks = [BoxLook(role, place=(20, 30, 120, 80)) for role in ("chosen", "truth")]
     for picture in (drawn(*looks), drawn(*reversed(looks))):

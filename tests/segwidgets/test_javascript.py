@@ -16,7 +16,7 @@ from course import programs
 from course.ops.step import number
 from segwidgets import Trace, TraceStep
 from segwidgets.drawn_boxes import ORDER
-from segwidgets.panels import Boxes, BoxLook, Curves, FieldBoxes, Film, Grid, Picture
+from segwidgets.panels import Boxes, BoxLook, Curves, FieldBoxes, Film, Grid, Picture, Segmentation
 from segwidgets.roles import ROLES
 
 TESTS = sorted((Path(__file__).parent / "js").glob("*.test.js"))
@@ -25,7 +25,7 @@ TESTS = sorted((Path(__file__).parent / "js").glob("*.test.js"))
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     path = tmp_path_factory.mktemp("given") / "given.json"
-    path.write_text(json.dumps({"pairs": pairs(), "traces": traces(), "boxed": boxed()}, allow_nan=False))
+    path.write_text(json.dumps({"pairs": pairs(), "traces": traces(), "boxed": boxed(), "segmented": segmented()}, allow_nan=False))
     return path
 
 
@@ -96,6 +96,18 @@ def boxed():
     return {**dump("boxed", trace), "boxes": looks, "roles": {"order": ORDER, "all": list(ROLES)}}
 
 
+def segmented():
+    """Three pieces, of which two become a region, and what Python says each belongs to at each step."""
+    labels = np.array([[0, 0, 1], [0, 2, 2], [2, 2, 2]])
+    parts = {(0, 1): (0.5, 0.75), (0, 2): (0.5, 0.25), (0, 3): (0.25, 0.125)}
+    pairs = {pair: {"colour": colour, "size": size} for pair, (colour, size) in parts.items()}
+    panel = Segmentation("regions", labels, np.zeros((5, 3), np.uint8), pairs=pairs)
+    steps = [TraceStep("Three pieces."), TraceStep("1 and 2 become 3.", writes={"regions": {(1, 0): 3, (2, 0): 3}})]
+    trace = Trace("segmented", panels=[panel], steps=steps)
+    values = [trace.values_at("regions", step).flatten().tolist() for step in range(2)]
+    return {**dump("segmented", trace), "labels": labels.tolist(), "values": values}
+
+
 def dump(name, trace):
     meta, buffers = trace.wire()
     grids = [panel["id"] for panel in meta["panels"] if panel["kind"] in ("grid", "curves")]
@@ -135,5 +147,6 @@ def test_under_node(path, given):
 
 def test_every_file_of_javascript_tests_is_found():
     assert [path.name for path in TESTS] == [
-        f"{name}.test.js" for name in ("asking", "boxes", "controls", "curves", "dragging", "format", "frames", "layout", "playback", "trace")
+        f"{name}.test.js"
+        for name in ("asking", "boxes", "controls", "curves", "dragging", "format", "frames", "layout", "playback", "segmentation", "trace")
     ]
