@@ -59,27 +59,68 @@ def show_pictures(
     return figure
 
 
-def show_objects(pictures: Sequence[tuple[Tensor, Mapping[str, Tensor]]], classes: Sequence[str]):
+def show_objects(
+    pictures: Sequence[tuple[Tensor, Mapping[str, Tensor]]],
+    classes: Sequence[str],
+    *,
+    found: Sequence[Mapping[str, Tensor]] | None = None,
+    titles: Sequence[str] = (),
+):
     """Pictures with what is known of their objects: mask, box, class and keypoints, one colour a class.
 
     Args:
         pictures: (image `[3, H, W]`, target with `boxes [N, 4]` xyxy and `labels [N]`; `masks [N, H, W]` and `keypoints [N, K, 3]` too
             when they are there, hidden keypoints hollow), in rows of up to four.
         classes: the names of the classes, background first.
+        found: for each picture what a detector says: `boxes [M, 4]` and, if there are any, `labels [M]` and `scores [M]`, drawn in orange.
+        titles: for each picture what stands above it.
 
-    Returns: matplotlib.figure.Figure. Raises: ValueError if there is nothing to draw.
+    Returns: matplotlib.figure.Figure. Raises: ValueError if there is nothing to draw, or not as much found, or titles, as pictures.
     """
     if not len(pictures):
         raise ValueError("show_objects needs at least one picture with its target.")
+    for name, given in (("detections", found), ("titles", titles or None)):
+        if given is not None and len(given) != len(pictures):
+            raise ValueError(f"show_objects needs as many {name} as pictures: there are {len(given)} and {len(pictures)}.")
     columns = min(len(pictures), 4)
     side, rows = min(WIDTH / columns, LARGEST), -(-len(pictures) // columns)
-    with _axes(rows, columns, figsize=(side * columns, side * rows)) as (figure, axes):
+    height = side * min(1, max(image.shape[-2] / image.shape[-1] for image, _ in pictures)) + (0.3 if titles else 0)
+    with _axes(rows, columns, figsize=(side * columns, height * rows)) as (figure, axes):
         for axis in axes.flat[len(pictures) :]:
             axis.set_axis_off()
-        for axis, (image, target) in zip(axes.flat, pictures, strict=False):
+        for number, (axis, (image, target)) in enumerate(zip(axes.flat, pictures, strict=False)):
             _show(axis, "image", image)
             for i, label in enumerate(target["labels"].tolist()):
                 _object(axis, {name: target[name][i] for name in ("boxes", "masks", "keypoints") if name in target}, label, classes[label])
+            if found is not None:
+                _found(axis, found[number], classes)
+            if titles:
+                axis.set_title(fill(titles[number], int(13 * side)))
+    return figure
+
+
+def show_poses(images: Sequence[Tensor], poses: Sequence[Tensor], skeleton: Sequence[tuple[int, int]], *, truth: Sequence[Tensor] = ()):
+    """People as stick figures, in orange, on their pictures, in rows of up to four.
+
+    Args:
+        images: `[3, H, W]` each.
+        poses: keypoints `[K, 3]` each, (x, y, visibility); those of visibility 0 are not drawn.
+        skeleton: pairs of keypoints between which a line is drawn.
+        truth: the true keypoints of each picture, drawn in green beneath.
+
+    Returns: matplotlib.figure.Figure. Raises: ValueError if there is nothing to draw, or not as many poses as pictures.
+    """
+    if not len(images) or len(poses) != len(images) or len(truth) not in (0, len(images)):
+        raise ValueError(f"show_poses needs a pose for each picture: {len(images)} pictures, {len(poses)} poses, {len(truth)} true ones.")
+    columns = min(len(images), 4)
+    side, rows = min(WIDTH / columns, LARGEST), -(-len(images) // columns)
+    with _axes(rows, columns, figsize=(side * columns, side * rows)) as (figure, axes):
+        for axis in axes.flat[len(images) :]:
+            axis.set_axis_off()
+        for number, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+            _show(axis, "image", image)
+            for keypoints, colour in (*([(truth[number], TRUTH)] if len(truth) else []), (poses[number], PREDICTION)):
+                _pose(axis, keypoints.detach().cpu(), skeleton, colour)
     return figure
 
 
@@ -177,6 +218,32 @@ def _object(axis, parts: Mapping[str, Tensor], label: int, name: str) -> None:
         if visibility:
             face = "white" if visibility == 2 else "none"
             axis.plot(x - 0.5, y - 0.5, "o", markersize=2.5, markerfacecolor=face, markeredgecolor="black", markeredgewidth=0.6)
+
+
+def _pose(axis, keypoints: Tensor, skeleton: Sequence[tuple[int, int]], colour: str) -> None:
+    """Lines between those keypoints that are known, with a dark rim, so that they are seen on any picture."""
+    from matplotlib.collections import LineCollection
+
+    points, known = keypoints[:, :2] - 0.5, keypoints[:, 2] > 0  # [K, 2], [K]
+    lines = [points[[a, b]].numpy() for a, b in skeleton if known[a] and known[b]]
+    axis.autoscale(False)  # a joint that was placed outside does not make the picture smaller
+    for rim, width in (("black", 3.0), (colour, 1.8)):
+        axis.add_collection(LineCollection(lines, colors=rim, linewidths=width, capstyle="round"))
+    axis.plot(*points[known].T.numpy(), "o", markersize=2.5, markerfacecolor=colour, markeredgecolor="black", markeredgewidth=0.5)
+
+
+def _found(axis, detections: Mapping[str, Tensor], classes: Sequence[str]) -> None:
+    """A detector's boxes. Their names stand at the lower edge: at the upper one stand those of the truth."""
+    from matplotlib.patches import Rectangle
+
+    names = [classes[label] for label in detections["labels"].tolist()] if "labels" in detections else [""] * len(detections["boxes"])
+    scores = [f"{score:.2f}" for score in detections["scores"].tolist()] if "scores" in detections else [""] * len(names)
+    for box, words in zip(detections["boxes"].tolist(), zip(names, scores, strict=True), strict=True):
+        x1, y1, x2, y2 = (side - 0.5 for side in box)
+        axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=PREDICTION, linewidth=1.6))
+        if any(words):
+            style = {"facecolor": PREDICTION, "edgecolor": "none", "pad": 1}
+            axis.text(x1, y2, " ".join(filter(None, words)), fontsize=6, color="black", va="bottom", clip_on=True, bbox=style)
 
 
 def _heat(axis, values: np.ndarray) -> None:

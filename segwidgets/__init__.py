@@ -6,16 +6,21 @@
 Each function returns a `Player`. Its steps come from `course.ops`, the same code that students read.
 """
 
+from segwidgets.box_codec import box_codec
 from segwidgets.conv_transpose import conv_transpose
 from segwidgets.feature_ladder import feature_ladder
+from segwidgets.localizer_loss import localizer_loss
 from segwidgets.nms import nms
 from segwidgets.pixel_loss import pixel_loss
 from segwidgets.player import Player
 from segwidgets.pool import pool
 from segwidgets.predictions import predictions
+from segwidgets.rcnn import rcnn
 from segwidgets.receptive_field import receptive_field
 from segwidgets.regions import felzenszwalb, slic
+from segwidgets.selective_search import selective_search
 from segwidgets.sliding_window import sliding_window
+from segwidgets.sliding_window_count import sliding_window_count
 from segwidgets.threshold import threshold
 from segwidgets.trace import Trace, TraceStep
 from segwidgets.unpool import unpool
@@ -24,16 +29,21 @@ __all__ = [
     "Player",
     "Trace",
     "TraceStep",
+    "box_codec",
     "conv_transpose",
     "feature_ladder",
     "felzenszwalb",
+    "localizer_loss",
     "nms",
     "pixel_loss",
     "pool",
     "predictions",
+    "rcnn",
     "receptive_field",
+    "selective_search",
     "slic",
     "sliding_window",
+    "sliding_window_count",
     "threshold",
     "unpool",
 ]

@@ -10,7 +10,7 @@ from segwidgets.boxes import BoxLook
 from segwidgets.roles import ROLES
 
 ORDER = ("ignored", "candidate", "suppressed", "truth", "read", "write", "wrong", "chosen")  # later ones lie on top, as in boxes.js
-EDGE, RIGHT = 0.09, 0.7  # where a label goes inside, and leftwards, as in boxes.js
+EDGE, RIGHT = 0.09, 0.68  # where a label goes inside, and leftwards, as in boxes.js
 LETTERS = 11.5  # logical pixels
 RIM = "#d5d8dd"  # around a box, so that a thin line shows on any photograph
 
@@ -37,7 +37,7 @@ def draw_boxes(picture: Image.Image, looks: Sequence[BoxLook], size: tuple[int, 
             draw.rectangle([box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], outline=RIM)
         outline(draw, box, role.light, thick, role.line, scale)
         if look.label:
-            inside, leftwards = y1 < EDGE * rows, (x1 + x2) / 2 > RIGHT * columns
+            inside, leftwards = y1 < EDGE * rows, x1 > RIGHT * columns
             margin = thick if inside else 0
             x = min(box[2], picture.width) - margin if leftwards else max(box[0], 0) + margin
             corner = (x, max(box[1], 0) + margin)

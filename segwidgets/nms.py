@@ -14,8 +14,8 @@ from course.ops.nms import nms_steps
 from course.ops.step import Step, number
 from segwidgets.boxes import Boxes, BoxLook
 from segwidgets.inputs import SHOWN_SIDE, as_tensor, check_keywords, pixels, shrunk
+from segwidgets.live import Live, Slider
 from segwidgets.panels import Arrow, Grid, Picture
-from segwidgets.player import Player
 from segwidgets.roles import ROLES
 from segwidgets.students import PANEL, called
 from segwidgets.trace import Trace, TraceStep
@@ -29,15 +29,16 @@ LEGEND = [("waiting", ROLES["candidate"].light), ("kept", ROLES["chosen"].light)
 MARGIN = 0.06  # of an empty sheet, around the boxes
 
 
-def nms(boxes, scores, iou_threshold: float = 0.5, *, image=None, names: Sequence[str] | None = None, fn=None, **unknown) -> Player:
+def nms(boxes, scores, iou_threshold: float = 0.5, *, image=None, names: Sequence[str] | None = None, fn=None, **unknown) -> Live:
     """Non-maximum suppression, played: the best box stays, and what overlaps it too much goes; then the best of the rest.
 
-    While the pointer is on a removed box, the arithmetic of its IoU stands below and the box that removed it is marked.
+    The threshold has a slider. While the pointer is on a removed box, the arithmetic of its IoU stands below and the box that removed it
+    is marked.
 
     Args:
         boxes: `[N, 4]`, x1, y1, x2, y2 in pixels of the image; tensor, array or nested list; at most 200.
         scores: `[N]`.
-        iou_threshold: 0…1; a box goes if its IoU with a better one that stays is above it.
+        iou_threshold: 0…1, where the slider stands first; a box goes if its IoU with a better one that stays is above it.
         image: the photograph `[3, H, W]` (0…1) under them; without one they lie on an empty sheet.
         names: a word for each box, before its score.
         fn: your own function with the arguments of `course.ops.nms.nms`; what it keeps is shown beside, mistakes marked.
@@ -46,14 +47,22 @@ def nms(boxes, scores, iou_threshold: float = 0.5, *, image=None, names: Sequenc
         TypeError, ValueError: one sentence saying what can't be shown and what can.
     """
     check_keywords(unknown, nms)
-    boxes, scores = _numbers(boxes, "boxes"), _numbers(scores, "scores")
-    kept = kept_boxes(boxes, scores, iou_threshold).tolist()
+    boxes, scores = (x.clone() for x in (_numbers(boxes, "boxes"), _numbers(scores, "scores")))  # as they are now, whatever becomes of them
+    kept_boxes(boxes, scores, iou_threshold)  # its checks
     if not 1 <= len(boxes) <= MOST_BOXES:
         raise ValueError(f"boxes holds {len(boxes)} boxes; from 1 to {MOST_BOXES} can be shown: pass those with the best scores")
-    sheet = _Sheet(boxes, image)
-    labels = _labels(scores, names)
-    theirs = None if fn is None else _theirs(fn, boxes, scores, iou_threshold)
-    panels = [Picture("boxes", title="photograph" if image is not None else "", boxes=sheet.boxes(labels), legend=LEGEND, **sheet.look)]
+    sheet, labels = _Sheet(boxes, image), _labels(scores, names)
+
+    def suppressed(iou_threshold: float) -> Trace:
+        return _trace(boxes, scores, iou_threshold, sheet, labels, fn)
+
+    return Live(suppressed, [Slider("iou_threshold", 0.0, 1.0, step=0.05, value=float(iou_threshold), label="IoU threshold")])
+
+
+def _trace(boxes: Tensor, scores: Tensor, threshold: float, sheet: _Sheet, labels: list[str], fn: Callable | None) -> Trace:
+    kept = kept_boxes(boxes, scores, threshold).tolist()
+    theirs = None if fn is None else _theirs(fn, boxes, scores, threshold)
+    panels = [Picture("boxes", boxes=sheet.boxes(labels), legend=LEGEND, **sheet.look)]
     arrows: list = []
     if len(boxes) <= MOST_IN_TABLE and theirs is None:
         many = len(boxes) > 8
@@ -61,12 +70,12 @@ def nms(boxes, scores, iou_threshold: float = 0.5, *, image=None, names: Sequenc
         panels.append(Grid("iou", np.zeros((len(boxes),) * 2), "IoU", "row: the box kept", empty=True, **table))
         arrows.append(Arrow("compare"))
     if theirs is not None:
-        panels.append(Picture(PANEL, boxes=sheet.boxes(labels), **sheet.look))
+        panels.append(Picture(PANEL, boxes=sheet.boxes(labels), **(sheet.look | {"title": ""})))
         arrows.append(None)
     story = _Story(sheet, labels, theirs, table=any(panel.id == "iou" for panel in panels))
-    steps = [_first(len(boxes), iou_threshold), *story.told(list(nms_steps(boxes, scores, iou_threshold)))]
+    steps = [_first(len(boxes), threshold), *story.told(list(nms_steps(boxes, scores, threshold)))]
     steps.append(_last(len(boxes), kept) if theirs is None else _verdict(kept, theirs))
-    return Player(Trace(f"non-maximum suppression, IoU above {number(float(iou_threshold))}", panels=panels, arrows=arrows, steps=steps))
+    return Trace(f"non-maximum suppression, IoU above {number(threshold)}", panels=panels, arrows=arrows, steps=steps)
 
 
 class _Sheet:
@@ -77,7 +86,7 @@ class _Sheet:
         if image is not None:
             picture = pixels(image)
             small, factor = shrunk(picture)
-            self.look = {"pixels": small, "note": f"[3, {picture.shape[0]}, {picture.shape[1]}]", "width": 12.0}
+            self.look = {"pixels": small, "title": "photograph", "note": f"[3, {picture.shape[0]}, {picture.shape[1]}]", "width": 12.0}
             self.places = places * factor
             return
         low, high = places.reshape(-1, 2).min(0), places.reshape(-1, 2).max(0)
@@ -85,7 +94,7 @@ class _Sheet:
         width, height = high - low + 2 * margin
         factor = SHOWN_SIDE / max(width, height)
         size = (max(1, round(float(height * factor))), max(1, round(float(width * factor))))
-        self.look = {"pixels": None, "size": size, "note": f"[{len(boxes)}, 4]", "width": 12.0}
+        self.look = {"pixels": None, "title": "", "size": size, "note": f"[{len(boxes)}, 4]", "width": 12.0}
         self.places = (places - np.tile(low - margin, 2)) * factor
 
     def boxes(self, labels: Sequence[str]) -> Boxes:

@@ -6,7 +6,7 @@ import { element } from "./element.js";
 export const ORDER = ["ignored", "candidate", "suppressed", "truth", "read", "write", "wrong", "chosen"];
 
 const EDGE = 0.09; // a box that begins in this part of the picture, at the top, has its label inside
-const RIGHT = 0.7; // one whose middle lies beyond has it at its right corner
+const RIGHT = 0.68; // one that begins beyond has it at its right corner
 
 export class BoxLayer {
   /** @param {{rows: number, columns: number}} spec of the picture, in its pixels @param {HTMLElement} stage @param {Document} document */
@@ -69,7 +69,7 @@ export function boxStyle([x1, y1, x2, y2], { columns, rows }) {
 /** Where its label has room, in percent of the box: above its upper left corner; inside at the picture's top, leftwards at its right. */
 export function labelStyle([x1, y1, x2, y2], { columns, rows }) {
   const inside = y1 < EDGE * rows;
-  const leftwards = (x1 + x2) / 2 > RIGHT * columns;
+  const leftwards = x1 > RIGHT * columns;
   return {
     top: inside ? percent(Math.max(0, -y1), y2 - y1) : "auto", bottom: inside ? "auto" : "100%",
     left: leftwards ? "auto" : percent(Math.max(0, -x1), x2 - x1), right: leftwards ? percent(Math.max(0, x2 - columns), x2 - x1) : "auto",

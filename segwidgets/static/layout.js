@@ -1,5 +1,7 @@
 // How large things are drawn: one unit is the side of a cell in a grid of numbers.
 
+const WORTH = 1.15; // so much larger must a unit be for one more row: a row is read from left to right, along its arrows
+
 /**
  * Puts panels into as few rows as leave a unit readable, and gives the unit that fills the width (and height, if bounded).
  * @param {{width: number, height: number, name?: number}[]} sizes of the panels, in units, in their order; `name` is the width in
@@ -17,7 +19,7 @@ export function fitPanels(sizes, { width, height = Infinity, largest, readable, 
     const fits = rows.map((row) => fitRow(row.map((i) => sizes[i]), width - between(row), largest));
     const tall = rows.reduce((sum, row) => sum + Math.max(...row.map((i) => sizes[i].height)), 0);
     const unit = Math.min(largest, ...fits, (height - rows.length * titles) / tall);
-    if (!best || unit > best.unit) best = { unit, rows };
+    if (!best || unit > WORTH * best.unit) best = { unit, rows };
     if (height === Infinity && unit >= readable) break; // a page scrolls: one row is calmer than larger cells in two
   }
   return { unit: Math.max(6, best.unit), rows: best.rows };

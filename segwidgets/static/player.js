@@ -278,13 +278,18 @@ export class Player extends Playback {
   say() {
     const { reader, step, asked } = this;
     const told = this.racing ? reader.narrationAt(step) : step;
-    const spans = asked ? [["What goes where? Guess, then press → to see.", ""]] : reader.steps[told].caption;
+    const spans = asked ? [[`${this.question()} Guess, then press → to see.`, ""]] : reader.steps[told].caption;
     this.sentence.replaceChildren(...spans.map(([text, role]) => {
       const span = element(this.document, role ? "strong" : "span", "segw-word", text);
       if (role) span.dataset.roleText = role;
       return span;
     }));
     this.arithmetic.textContent = asked ? "" : reader.steps[told].arithmetic ?? "";
+  }
+
+  question() {
+    const asked = this.reader.askedPanels(this.step);
+    return this.views.some((view) => view.regions && asked.includes(view.spec.id)) ? "Which regions become one?" : "What goes where?";
   }
 
   controlsChanged() {

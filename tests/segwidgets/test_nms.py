@@ -170,3 +170,47 @@ def test_what_cannot_be_shown_is_one_sentence(call, kind, sentence):
     with pytest.raises(kind, match=sentence) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_the_slider_starts_at_the_threshold_and_takes_every_other(monkeypatch):
+    boxes, scores = crowd(30, 4)
+    widget = segwidgets.nms(boxes, scores, 0.35, image=torch.rand(3, 160, 160))
+    ((only,),) = (widget._settings,)
+    assert (only["name"], only["low"], only["high"], only["step"]) == ("iou_threshold", 0.0, 1.0, 0.05)
+    assert widget.values == {"iou_threshold": 0.35} and kept(widget) == sorted(torchvision.ops.nms(boxes, scores, 0.35).tolist())
+    answers = []
+    monkeypatch.setattr(widget, "send", answers.append)
+    for threshold in (0.0, 0.05, 0.7, 1.0):
+        widget._handle_custom_msg({"kind": "set", "values": {"iou_threshold": threshold}, "id": "a view"}, [])
+        assert kept(widget) == sorted(torchvision.ops.nms(boxes, scores, threshold).tolist())
+        assert widget.trace.digest == segwidgets.nms(boxes, scores, threshold, image=torch.rand(3, 160, 160)).trace.digest
+    assert [answer["error"] for answer in answers] == [""] * 4
+
+
+def test_a_threshold_that_cannot_be_is_said_and_nothing_changes(monkeypatch):
+    widget = segwidgets.nms(BOXES, SCORES, 0.4)
+    before, answers = widget.trace.digest, []
+    monkeypatch.setattr(widget, "send", answers.append)
+    widget._handle_custom_msg({"kind": "set", "values": {"iou_threshold": 1.2}, "id": "a view"}, [])
+    assert "from 0.0 to 1.0" in answers[0]["error"] and widget.trace.digest == before
+
+
+def test_a_students_function_is_asked_anew_for_each_threshold():
+    asked = []
+
+    def mine(boxes, scores, iou_threshold):
+        asked.append(iou_threshold)
+        return torchvision.ops.nms(boxes, scores, 0.4)
+
+    widget = segwidgets.nms(BOXES, SCORES, 0.4, fn=mine)
+    assert widget.trace.steps[-1].text == "Yours keeps the same boxes in the same order."
+    widget.set(iou_threshold=0.7)
+    assert asked == [0.4, 0.7] and widget.trace.steps[-1].text == "Yours removes boxes 0 and 2, which should stay."
+
+
+def test_boxes_that_change_afterwards_change_nothing():
+    boxes, scores = BOXES.clone(), SCORES.clone()
+    widget = segwidgets.nms(boxes, scores, 0.4)
+    boxes.zero_(), scores.zero_()
+    widget.set(iou_threshold=0.7)
+    assert widget.trace.digest == segwidgets.nms(BOXES, SCORES, 0.7).trace.digest

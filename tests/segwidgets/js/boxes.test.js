@@ -35,6 +35,7 @@ test("a label stands where there is room", () => {
   assert.deepEqual(labelStyle([20, -20, 120, 80], size), { ...above, top: "20%", bottom: "auto" });
   assert.deepEqual(labelStyle([-50, 30, 50, 80], size), { ...above, left: "50%" });
   assert.deepEqual(labelStyle([150, 30, 250, 80], size), { ...above, left: "auto", right: "50%" });
+  assert.deepEqual(labelStyle([130, 30, 190, 80], size), above); // begins where a label still has room to its right
   assert.deepEqual(labelStyle([190, 0, 190, 0], size), { top: "0%", bottom: "auto", left: "auto", right: "0%" }); // a point
 });
 
