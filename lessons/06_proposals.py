@@ -33,7 +33,7 @@ windows = sum(count_windows((300, 451), window_sizes((32, 64, 96, 128, 256), (1,
 print(f"{windows:,} windows, out of {possible_boxes((300, 451)):,} boxes that there could be")
 
 # %% [markdown]
-# At 35 ms a window that is ten hours for one photograph. And nearly all of these windows show nothing at all: a piece of fur, half an ear, the wall.
+# At 35 ms a window, as in lesson 05, that is ten hours for one photograph. And nearly all of these windows show nothing at all: a piece of fur, half an ear, the wall.
 #
 # A person does not look there. Long before you know *what* something is, you see *that* there is something. Could a program give a short list of boxes, a thousand or two,
 # that are worth a look? Such boxes are called **object proposals**. They need no class, and most of them may be wrong. But if an object is in none of them, no
@@ -249,7 +249,8 @@ ours = size_similarity(regions.sizes[iris], regions.sizes[fur], labels.numel())
 assert ours == region_similarity.size_similarity(regions.sizes[iris], regions.sizes[fur], labels.numel())
 
 # %% [markdown]
-# The sum decides. Iris and fur are more alike in colour, iris and pupil are smaller together and fit better, and in sum the pupil wins. But the iris has other neighbours, such as the dark rim around the eye, and may like one of
+# The sum decides. Iris and fur are more alike in colour, iris and pupil are smaller together and fit better, and in sum the pupil wins. (Texture is larger here than above: these are the rises of all three channels, and
+# two of them are flat nearly everywhere.) But the iris has other neighbours, such as the dark rim around the eye, and may like one of
 # them better still. Keep the pupil in mind. We shall meet it again.
 #
 # **Think.** Which of the four measures can be computed for a merged region without looking at its pixels again?
@@ -277,7 +278,7 @@ segwidgets.selective_search(image, regions, group_steps(regions))
 
 # %% [markdown]
 # Look at the tree on the last step. A region stands on the two that it was made of, from small spots up to the whole picture. (It begins with the 41 regions that the first merges left; all 82 would not be readable.) That is the trick: **all
-# sizes for free**. Nobody has to say how large an object is.
+# sizes for free**. Nobody has to say how large an object is. Such a tree is also called a **hierarchy**.
 # Each region has a box around it, and these boxes are the proposals: $R$ regions at the start make $R - 1$ merges, so $2R - 1$ boxes.
 #
 # And look at which region comes last. The black pupil of the eye on the right stays alone through the whole grouping. Its iris joined the face before it, the face is large and has few black pixels, and so the pupil was never again
@@ -360,19 +361,25 @@ some = [line[round(i)] for i in torch.linspace(0, len(line) - 1, 5).tolist()]
 show_pictures({"photograph": image} | {f"then {i}" if i else "iris": pixels_of(region) for i, region in enumerate(some)})
 
 # %% [markdown]
+# From the iris to the eye, to the cheek and the muzzle below it, to nearly everything, to the picture: some of its ancestors. The small hole on the right, in the last but one, is the pupil that stays alone.
+
+# %% [markdown]
 # ## One grouping is not enough
 #
 # The pupil shows the weakness. A greedy merge is never taken back, and no single rule is right for all objects. A wheel belongs to its car though black rubber is not like red paint; a chameleon differs from its leaf by
 # texture alone. The answer of the paper is not a better rule but *several*: group again with other eyes, and take the boxes of all. It is called **diversification**, and there are three knobs.
 #
-# - **The colour space.** What two regions share in one, they may not share in another. A shadow changes lightness, and hardly hue.
+# - **The colour space.** What two regions share in one, they may not share in another. A shadow changes lightness, and hardly hue. Besides Lab the course has the grey picture I,
+#   HSV (hue, saturation, value), and rgI: the shares that red and green have in a pixel, and its grey.
 
 # %%
 spaces = {"I (grey)": ("I", 0), "Lab: green–red": ("Lab", 1), "HSV: hue": ("HSV", 0), "rgI: share of red": ("rgI", 0)}
 show_pictures({name: in_colour_space(image, space)[channel] for name, (space, channel) in spaces.items()})
 
 # %% [markdown]
-# - **The start.** With a small $k$ there are many small regions and small objects survive; with a large one there are fewer boxes to waste.
+# (Hue is a circle. The bright flecks in it are reds, just beyond the point where it begins again.)
+#
+# - **The start.** With a small `scale` there are many small regions and small objects survive; with a large one there are fewer boxes to waste.
 # - **The similarities.** Each set of them makes another tree. Here is our pupil, with and without colour:
 
 # %%
@@ -384,7 +391,7 @@ for chosen in (("colour", "texture", "size", "fill"), ("texture", "size", "fill"
     print(f"{' + '.join(chosen)}: the pupil joins {partner} in merge {when} of {len(steps)}")
 
 # %% [markdown]
-# What does each knob bring? Here are four boxes that one may want on our cat, and the best IoU with each. `Diversification` says what to vary:
+# What does each knob bring? Here are four boxes that one may want on our cat, and the best IoU with each. `Diversification` says what to vary. Equal boxes count once:
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -414,8 +421,8 @@ print(MODES["fast"])
 # %% [markdown]
 # ## Which boxes first?
 #
-# Six hierarchies give some thousand boxes, and whoever has to classify them may not afford all. Which come first? Large regions were hard to find: many merges had to be right. So in each hierarchy the
-# last region (the whole picture) has position 1, the one before it position 2, and so on. But in that order all large boxes of all hierarchies would come first, many of them nearly the same, and small objects last.
+# Two starts and three sets of similarities are six hierarchies. They give some thousand boxes, and whoever has to classify them may not afford all. Which come first? Few regions are large and many are small, and most of the
+# small ones are mere pieces: a large one is more likely to be an object. So in each hierarchy the last region (the whole picture) has position 1, the one before it position 2, and so on. But in that order all large boxes of all hierarchies would come first, many of them nearly the same, and small objects last.
 # So each position is multiplied by a random number from 0 to 1, and *that* is sorted. Of equal boxes the first stays.
 
 
@@ -430,7 +437,7 @@ def rank(hierarchies, seed=0):
 # %% [markdown]
 # #### Check it
 #
-# The course's `ranked` draws other random numbers and drops the doubles; the boxes must be the same.
+# On three of the six hierarchies, those of our own start. The course's `ranked` draws other random numbers and drops the doubles; the boxes must be the same.
 
 # %%
 from course.models.selective_search import ranked
@@ -457,7 +464,7 @@ for name, boxes in (("by position", in_order), ("with chance", rank(hierarchies)
 # %% [markdown]
 # ### See it
 #
-# The whole of it: another start and other eyes this time (hue, saturation and value; no colour in the comparison), and at the end the ranked boxes of *fast*, the first ten, hundred, thousand, all. Green is what one may want,
+# The whole of it. The start is another one this time, found in hue, saturation and value, and colour does not count in the comparison. At the end come the ranked boxes of *fast*, from its own six trees: the first ten, hundred, thousand, all. Green is what one may want,
 # vermilion the proposal that covers it best.
 
 # %%
@@ -472,7 +479,7 @@ segwidgets.selective_search(image, other_eyes, steps, boxes=boxes, truth=truth, 
 # What makes a *set* of proposals good? A box that is too much costs time. An object that no box covers is lost. So ask for each object for the largest IoU that any proposal has with it. From these numbers come two:
 #
 # - **recall**: the share of objects whose best IoU is at least 0.5 (or another threshold);
-# - **mean best overlap**: the mean of the best IoUs. If each class is averaged for itself first, it is called MABO.
+# - **mean best overlap**: the mean of the best IoUs. If each class is averaged for itself first, it is the *mean average best overlap*, MABO.
 #
 # Both depend on how many boxes one takes, so they are curves. And they say little alone: who can tell whether 0.8 is good? So here are two rivals that know nothing of the picture: boxes between two random corners, and windows of all sizes,
 # thinned out evenly until there are as many.
@@ -568,7 +575,7 @@ for name, overlaps in (("pictures of shapes", on_shapes), ("photographs", on_pho
 #
 # - **A hundred proposals do what a thousand blind boxes do.** On the shapes 100 of them cover 95 % of the objects with an IoU of at least 0.5. Random boxes and windows need about a thousand for that. (A picture of shapes has some 340
 #   proposals in all, so from there on the curve is flat.)
-# - **Two thousand random boxes are not bad at all**, at IoU 0.5: they cover over 95 % of these objects. The objects are large, a tenth of the picture and more, and 0.5 forgives much. Never believe a recall without a blind rival beside it.
+# - **Two thousand random boxes are not bad at all**, at IoU 0.5: they cover over 95 % of these objects. The objects are large, seven in ten fill a tenth of the picture or more, and 0.5 forgives much. Never believe a recall without a blind rival beside it.
 # - **The boxes fit.** Ask for an IoU of 0.7, and 2000 random boxes or windows are far behind. The mean best overlap says the same: around 0.88, against 0.72 at most. A proposal has its edges where something in the picture has.
 # - **The photographs say the same**, but 18 boxes are few: a single box more or less moves their recall by 0.06.
 #
@@ -593,7 +600,7 @@ for mode in MODES:
     print(f"{mode:8} {count:5} boxes in {time.perf_counter() - start:.2f} s")
 
 # %% [markdown]
-# Most of that is the start: the segmentations, and the derivatives. The groupings themselves take a few hundredths of a second each.
+# Most of that is the start: the segmentations, and the derivatives. The groupings themselves take a few hundredths of a second each. The table below says 0.4 s for *fast*: that is one quiet core.
 #
 # ## What is still wrong
 #
@@ -629,8 +636,9 @@ print(f"{covers.sum()} of {len(boxes)} boxes: {covers.float().mean():.1%}")
 # | 01 | sliding window, 224 at stride 32 | a class for the middle of each window | 9.2 billion | 0.9 s | stop computing the same features again and again |
 # | 02 | fully convolutional, with skips | a label for every pixel, in one pass | 1.1 billion | 0.1 s | draw finer than its finest features |
 # | 03 | down and up again | outlines that are sharp where the way up knows places | | | two cats that touch are one patch of cat |
+# | 04 | one trunk, two heads | the class and the box of one object; the joints of one person | 0.05 billion (96 × 96) | 0.02 s | say that there are two |
 # | 05 | windows of 15 sizes at stride 1, NMS | boxes, as many as there are objects | 380 trillion | 10 hours | look only where something is; tell a window that fits from one that does not |
-# | **06** | **selective search, *fast*** | **some 1500 boxes on the cat, and nearly every object in one of them** | | **0.4 s** | **say what is in a box, or which boxes are empty** |
+# | **06** | **selective search, *fast*** | **some 1500 boxes on the cat, and each of the four things in one of them** | | **0.4 s** | **say what is in a box, or which boxes are empty** |
 #
 # Two thousand boxes are few enough to look at each with a real network. Cut out each box, bring it to 224 × 224, ask what it shows, and straighten the box while you are at it. That is R-CNN, lesson 07.
 

@@ -41,7 +41,7 @@ def draw_boxes(picture: Image.Image, looks: Sequence[BoxLook], size: tuple[int, 
             margin = thick if inside else 0
             x = min(box[2], picture.width) - margin if leftwards else max(box[0], 0) + margin
             corner = (x, max(box[1], 0) + margin)
-            _label(draw, look.label, corner, inside, leftwards, role.ink, font(LETTERS * scale, True))
+            _label(draw, look.label, corner, inside, leftwards, role.ink, font(LETTERS * scale, True), picture.width)
 
 
 def outline(draw: ImageDraw.ImageDraw, box: tuple[float, float, float, float], colour: str, thick: int, line: str, scale: float) -> None:
@@ -78,9 +78,11 @@ def _hatch(draw: ImageDraw.ImageDraw, box: tuple[float, float, float, float], co
         offset += apart
 
 
-def _label(draw: ImageDraw.ImageDraw, text: str, corner, inside: bool, leftwards: bool, ink: str, font: ImageFont.FreeTypeFont) -> None:
+def _label(
+    draw: ImageDraw.ImageDraw, text: str, corner, inside: bool, leftwards: bool, ink: str, font: ImageFont.FreeTypeFont, room: int
+) -> None:
     x, y = corner
     across, tall = font.getlength(text) + 0.5 * font.size, 1.45 * font.size
-    left, top = (x - across if leftwards else x), (y if inside else y - tall)
+    left, top = (x - across if leftwards else min(x, room - across)), (y if inside else y - tall)
     draw.rectangle([left, top, left + across, top + tall], fill="#ffffff")
     draw.text((left + across / 2, top + tall / 2), text, fill=ink, font=font, anchor="mm")

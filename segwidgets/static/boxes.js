@@ -26,6 +26,19 @@ export class BoxLayer {
     });
     this.looks = looks;
     for (const [number, box] of this.shown) box.classList.toggle("segw-draggable", draggable.includes(number));
+    this.fitLabels();
+  }
+
+  /** Moves to the left what of a label would be cut off at the picture's right. */
+  fitLabels() {
+    const across = this.root.clientWidth;
+    for (const [number, box] of this.shown) {
+      const words = box.firstChild;
+      if (words.hidden || words.style.left === "auto") continue;
+      // Where it will stand: a box that glides is not there yet.
+      const start = (Math.max(0, this.looks[number].place[0]) / this.spec.columns) * across + box.clientLeft;
+      words.style.translate = `${Math.min(0, across - start - words.offsetWidth)}px`;
+    }
   }
 
   place(number, { role, label, place }) {
@@ -43,7 +56,7 @@ export class BoxLayer {
     words.textContent = label;
     words.hidden = !label;
     words.dataset.roleText = role;
-    Object.assign(words.style, labelStyle(place, this.spec));
+    Object.assign(words.style, labelStyle(place, this.spec), { translate: "0px" });
   }
 
   make(number) {

@@ -70,6 +70,7 @@ export class PanelView {
     const size = Math.min(unit * 0.42, (cell * 0.92) / (letters * 0.66));
     this.stage.style.setProperty("--segw-size", `${size}px`);
     this.stage.classList.toggle("segw-colours-only", Boolean(this.palette) && size < LEGIBLE);
+    this.boxes?.fitLabels();
   }
 
   build(reader) {

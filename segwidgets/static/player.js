@@ -11,6 +11,7 @@ import { TraceReader } from "./trace.js";
 const LARGEST_UNIT = 46;
 const LARGEST_UNIT_FULL = 130;
 const ARROW = 6.2; // widths between two panels, in letters' heights: with an arrow, and without
+const ARROW_FULL = 4.6; // on a whole screen, where letters are large
 const GAP = 2.6;
 const KEPT = [" ", "f", "p", "l", "[", "]"]; // keys that mean the animation also while a slider of the settings has the focus
 
@@ -208,7 +209,7 @@ export class Player extends Playback {
     if (width <= 0) return; // a hidden tab; the observer calls again when it shows
     const numbered = this.reader.panels.some((panel) => panel.paint === "numbers");
     // Below 30 pixels a two-digit number cannot be read from a chair; colours can, down to 18.
-    const gaps = this.reader.meta.arrows.map((arrow) => parseFloat(style.fontSize) * (arrow ? ARROW : GAP));
+    const gaps = this.reader.meta.arrows.map((arrow) => parseFloat(style.fontSize) * (arrow ? (full ? ARROW_FULL : ARROW) : GAP));
     const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, gaps };
     const under = this.legend.offsetHeight + (this.settings?.root.offsetHeight ?? 0);
     if (full) Object.assign(room, { height: this.window.innerHeight * 0.94 - 230 - under, titles: 70 });

@@ -57,6 +57,13 @@ def test_they_lie_where_the_tensor_says_and_look_as_their_role_does(boxed):
     assert lies(boxed, 1) == [20, 25, 60, 45] and boxed.locator(".segw-box-label:visible").all_text_contents() == ["a", "b"]
 
 
+def test_a_label_is_not_cut_off_at_the_right(boxed, notebook):
+    picture = "Picture('photo', np.zeros((50, 100, 3), np.uint8), boxes=Boxes([(60, 20, 66, 30)], labels=['a label ' * 5]))"
+    root = notebook.show(f"Player(Trace('right', panels=[{picture}], steps=[TraceStep('One.')]))")
+    outer, inner, box = (root.locator(name).bounding_box() for name in (".segw-stage", ".segw-box-label", ".segw-box"))
+    assert inner["x"] + inner["width"] == pytest.approx(outer["x"] + outer["width"], abs=1) and inner["x"] < box["x"]
+
+
 def test_what_lies_outside_the_picture_is_cut_off(boxed):
     assert boxed.locator(".segw-boxes").evaluate("layer => getComputedStyle(layer).overflow") == "hidden"
 

@@ -100,6 +100,7 @@ def test_while_the_class_guesses_the_regions_stay_as_they_were(growing):
     growing.press("p")
     growing.press("ArrowRight")
     assert growing.get_attribute("data-asked") == "true"
+    assert growing.locator(".segw-caption").inner_text() == "Which regions become one? Guess, then press → to see."
     assert colours(growing) == [(200, 0, 0), (0, 200, 0), (0, 0, 200)] and outlined(growing) == {}
     point(growing, "regions", 10, 15)
     assert said(growing) == "most alike of its neighbours: colour 0.5 + size 0.5 = 1"  # comparing is how one guesses

@@ -15,10 +15,9 @@ A wheel in its arch, a pupil in its iris: they **fit**, whatever they look like.
 in it, as a share of the picture, is taken off 1.
 
 ```text
- . . . . . .        a: box (0, 0, 2, 2), 4 pixels      the box around both: (0, 0, 4, 3), 12 pixels
- a a . .            b: box (2, 1, 4, 3), 3 pixels      empty in it: 12 − 4 − 3 = 5
- a a b b            the picture: 100 pixels            fill similarity: 1 − 5/100 = 0.95
- . . b .
+ a a . .            a: box (0, 0, 2, 2), 4 pixels      the box around both: (0, 0, 4, 3), 12 pixels
+ a a b b            b: box (2, 1, 4, 3), 3 pixels      empty in it: 12 − 4 − 3 = 5
+ . . b .            the picture: 100 pixels            fill similarity: 1 − 5/100 = 0.95
 ```
 
 $$s(a, b) = 1 - \frac{n_{ab} - n_a - n_b}{n}$$

