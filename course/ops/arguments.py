@@ -275,6 +275,30 @@ def positive(value: float, name: str) -> float:
     return float(value)
 
 
+def several(values: Sequence, name: str, count: int | None = None) -> Sequence:
+    """A tuple or list, one entry for each level: `count` of them, or at least one."""
+    if not isinstance(values, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple or list with an entry for each level; got {type(values).__name__}.")
+    if not values or count is not None and len(values) != count:
+        raise ValueError(f"{name} must have an entry for each level, {count or 'at least 1'}; got {len(values)}.")
+    return values
+
+
+def positives(values: Sequence[float], name: str, count: int | None = None, least: int = 1) -> list[float]:
+    """Finite numbers above 0 in a tuple or list: `count` of them, or at least `least`."""
+    if not isinstance(values, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple or list of numbers above 0; got {values!r}.")
+    if len(values) < least or count is not None and len(values) != count:
+        raise ValueError(f"{name} must be numbers above 0, {f'at least {least}' if count is None else count} of them; got {len(values)}.")
+    return [positive(value, f"each of {name}".replace("each of each", "each")) for value in values]
+
+
+def check_fits(size: Pair, image: Pair) -> None:
+    """A map of that (height, width) has a stride of at least a pixel."""
+    if size[0] > image[0] or size[1] > image[1]:
+        raise ValueError(f"map_sizes must be at most the image's, height and width {image}; got {size}.")
+
+
 def regions(features: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Features [N, C, H, W] and boxes, [R, 5] or N tensors [L, 4], as (image [R] int64, boxes [R, 4] in the dtype to compute in)."""
     check_planes(features, "features", fractions=True)
