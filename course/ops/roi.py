@@ -44,7 +44,8 @@ from course.ops.precision import widen
 from course.ops.rectangles import largest_in_rectangles
 from course.ops.step import Index, Step, in_plane, listing, number, place
 
-MOST_POINTS = 2**14
+MOST_POINTS = 2**14  # of RoIAlign, along a side of a bin
+LARGEST_PART = 2**22  # how many numbers are pooled at a time: channels do not meet, and memory that is used again is fast
 
 Boxes = Tensor | Sequence[Tensor]
 """[R, 5], the index of the image before x1, y1, x2, y2; or for each image its boxes [L, 4]."""
@@ -115,7 +116,9 @@ def roi_pool(features: Tensor, boxes: Boxes, output_size: IntOrPair, spatial_sca
     """
     image, boxes = arguments.regions(features, boxes)
     _, rows, columns = roi_bins(boxes, features.shape[2:], output_size, spatial_scale)
-    return _RoIPool.apply(features, image, rows, columns)
+    channels = max(1, LARGEST_PART // features[:, 0].numel())
+    parts = [_RoIPool.apply(part, image, rows, columns) for part in features.split(channels, 1)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
 class _RoIPool(torch.autograd.Function):

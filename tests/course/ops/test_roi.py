@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 
-from course.ops import grid_sums
+from course.ops import grid_sums, roi
 from course.ops.rectangles import largest_in_rectangles
 from course.ops.roi import (
     roi_align,
@@ -133,6 +133,17 @@ def test_many_batches_are_as_one(monkeypatch):
     whole = roi_align(features, boxes, 3)
     monkeypatch.setattr(grid_sums, "LARGEST_BATCH", 40)
     torch.testing.assert_close(roi_align(features, boxes, 3), whole)
+
+
+def test_channels_may_be_pooled_a_few_at_a_time(monkeypatch):
+    features, boxes = torch.randn(2, 7, 12, 13, requires_grad=True), torch.rand(30, 4) * 12
+    boxes = torch.cat((torch.arange(30.0)[:, None] % 2, boxes), 1)
+    whole = roi_pool(features, boxes, 3)
+    (gradients,) = torch.autograd.grad(whole.sum(), features)
+    for size in (1, 3 * 2 * 12 * 13):  # one channel, then three
+        monkeypatch.setattr(roi, "LARGEST_PART", size)
+        again = roi_pool(features, boxes, 3)
+        torch.testing.assert_close((again, *torch.autograd.grad(again.sum(), features)), (whole, gradients))
 
 
 def test_a_box_as_large_as_its_coordinates_allow():
