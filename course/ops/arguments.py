@@ -266,6 +266,81 @@ def share(value: float, name: str) -> float:
     return float(value)
 
 
+def positive(value: float, name: str) -> float:
+    """A finite number above 0."""
+    if not _is_number(value):
+        raise TypeError(f"{name} must be a number above 0; got {value!r}.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0; got {value!r}.")
+    return float(value)
+
+
+def several(values: Sequence, name: str, count: int | None = None) -> Sequence:
+    """A tuple or list, one entry for each level: `count` of them, or at least one."""
+    if not isinstance(values, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple or list with an entry for each level; got {type(values).__name__}.")
+    if not values or count is not None and len(values) != count:
+        raise ValueError(f"{name} must have an entry for each level, {count or 'at least 1'}; got {len(values)}.")
+    return values
+
+
+def positives(values: Sequence[float], name: str, count: int | None = None, least: int = 1) -> list[float]:
+    """Finite numbers above 0 in a tuple or list: `count` of them, or at least `least`."""
+    if not isinstance(values, (tuple, list)):
+        raise TypeError(f"{name} must be a tuple or list of numbers above 0; got {values!r}.")
+    if len(values) < least or count is not None and len(values) != count:
+        raise ValueError(f"{name} must be numbers above 0, {f'at least {least}' if count is None else count} of them; got {len(values)}.")
+    return [positive(value, f"each of {name}".replace("each of each", "each")) for value in values]
+
+
+def check_fits(size: Pair, image: Pair) -> None:
+    """A map of that (height, width) has a stride of at least a pixel."""
+    if size[0] > image[0] or size[1] > image[1]:
+        raise ValueError(f"map_sizes must be at most the image's, height and width {image}; got {size}.")
+
+
+def regions(features: Tensor, boxes: Tensor | Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Features [N, C, H, W] and boxes, [R, 5] or N tensors [L, 4], as (image [R] int64, boxes [R, 4] in the dtype to compute in)."""
+    check_planes(features, "features", fractions=True)
+    if features.dim() != 4:
+        raise ValueError(f"features must have shape [N, C, H, W]; got {list(features.shape)}.")
+    if isinstance(boxes, (tuple, list)):
+        image, boxes = _listed(boxes, features)
+    else:
+        image, boxes = _numbered(boxes, features)
+    dtype = features.dtype if features.dtype == torch.float64 else torch.float32
+    return image.to(boxes.device), boxes.detach().to(dtype)
+
+
+def _listed(boxes: Sequence[Tensor], features: Tensor) -> tuple[Tensor, Tensor]:
+    if len(boxes) != len(features):
+        raise ValueError(f"boxes must be a tensor [L, 4] for each image of features; got {len(boxes)} for {len(features)}.")
+    for n, of_image in enumerate(boxes):
+        check_boxes(of_image, f"boxes[{n}]")
+        check_same_device(of_image, f"boxes[{n}]", features, "features")
+        check_boxes(of_image, f"boxes[{n}]", finite=True)
+    counts = torch.tensor([len(of_image) for of_image in boxes])
+    return torch.arange(len(boxes)).repeat_interleave(counts), torch.cat(list(boxes))
+
+
+def _numbered(boxes: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    shape = "[R, 5], the index of the image before each box"
+    if not isinstance(boxes, Tensor):
+        raise TypeError(f"boxes must be a torch.Tensor of shape {shape}, or a list of tensors [L, 4]; got {type(boxes).__name__}.")
+    _check_fractions(boxes, "boxes", shape)
+    if boxes.dim() != 2 or boxes.shape[1] != 5:
+        one = ": boxes of one image are a list, [boxes]" if boxes.dim() == 2 and boxes.shape[1] == 4 else ""
+        raise ValueError(f"boxes must have shape {shape}; got {list(boxes.shape)}{one}.")
+    check_same_device(boxes, "boxes", features, "features")
+    image, boxes, images = boxes[:, 0], boxes[:, 1:], len(features)
+    check_boxes(boxes, finite=True)
+    there = (image == image.floor()) & (image >= 0) & (image < images)
+    if not there.all():
+        wrong = int((~there).nonzero()[0, 0])
+        raise ValueError(f"boxes must name images from 0 to {images - 1} in their first column; got {image[wrong].item():g} at {wrong}.")
+    return image.long(), boxes
+
+
 def _check_fractions(x: Tensor, name: str, shape: str) -> None:
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor of shape {shape}; got {type(x).__name__}.")
