@@ -126,7 +126,8 @@ export class PanelView {
   }
 
   buildBars(reader) {
-    this.longestBar = Math.max(...reader.valuesAt(this.spec.id, reader.last).map(Math.abs).filter((v) => !Number.isNaN(v)), 1e-9);
+    const ever = Array.from({ length: reader.last + 1 }, (_, step) => [...reader.valuesAt(this.spec.id, step)]).flat();
+    this.longestBar = Math.max(...ever.map(Math.abs).filter((v) => !Number.isNaN(v)), 1e-9); // what falls to its last value fits, too
     this.cells = this.spec.labels.map((label) => {
       const row = element(this.document, "div", "segw-bar");
       row.append(element(this.document, "span", "segw-label", label), element(this.document, "span", "segw-length"),

@@ -129,6 +129,8 @@ def test_patch_features_and_scores_are_those_of_the_proposal(shown):
             f"{name} {score:.1g}".replace("-", "−") for name, score in zip(CLASSES, SCORES[proposal], strict=True)
         ]
     assert [look.role for look in player.trace.boxes_at("scores", 0)] == [None, None, "suppressed"]
+    background = shown_run(follow=[3])
+    assert [look.role for look in background.trace.boxes_at("scores", -1)[:2]] == ["write", "write"]
     assert player.trace.frame_at("patch", 0) == 0 and shown(player, "features", 0).isnan().all()
 
 
