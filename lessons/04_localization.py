@@ -16,7 +16,7 @@
 #
 # Lesson 03 ended with two cats that touch, and a map that calls all of it *cat*. A label for every pixel says nothing about *objects*. So begin again
 # at the other end, with the smallest question about an object that has an answer of fixed size: **one picture, one object. What is it, and
-# where?** *What* is a class. *Where* is a box, four numbers.
+# where?** *What* is a class. *Where* is a box, four numbers: $x_1, y_1, x_2, y_2$. They are the upper left corner and the lower right one, in pixels, $x$ to the right and $y$ down.
 #
 # These are the course's own pictures again, now with exactly one object each (`SingleObjects`). Green is the truth.
 
@@ -55,7 +55,7 @@ show_objects([(images[i], truth[i]) for i in range(8)], CLASSES)
 # ### Build it
 #
 # The shared part is a box, too: its upper left corner is the *larger* of the two upper left corners, its lower right corner the *smaller* of the two lower right ones. Where that
-# gives a negative side, nothing is shared. `a[:, None]` meets `b` in all pairs.
+# gives a negative side, nothing is shared. `a` holds N boxes and `b` holds M: `a[:, None]` meets `b` in all pairs.
 
 
 # %%
@@ -109,7 +109,8 @@ for shift in (5, 10, 20, 33, 50, 100):
 # connected layers. One thing is different from a classifier. A classifier *averages* its last map, since it does not matter where the fish is. Here it does, so the map
 # is **flattened**: each cell keeps its own place among the features.
 #
-# The box is said as four numbers of about the same size, the centre and the sides, **in sides of the picture**: $(x, y, w, h)$, each from 0 to 1.
+# The 7 scores are for background, which is never the answer here, and for six kinds of object. The box is said as four numbers of about the same size, the centre and
+# the sides, **in sides of the picture**: $(x, y, w, h)$, each from 0 to 1. These are its **code**.
 
 # %%
 from course.models.localizer import decode_in_image, encode_in_image
@@ -125,7 +126,7 @@ print("box", targets["boxes"][0].tolist(), "is the code", [round(number, 3) for 
 #
 # $$L = L_\text{class} + \lambda \, L_\text{box}$$
 #
-# and $\lambda$, the **balance**, is ours to choose: the two losses are of different kinds, and nothing in nature says how many nats of cross-entropy a squared distance is worth.
+# and $\lambda$, the **balance**, is ours to choose: the two losses are of different kinds, and nothing in nature says how much cross-entropy a squared distance is worth.
 #
 # ### See it
 #
@@ -161,7 +162,7 @@ def multi_task_losses(logits, codes, labels, target_codes, balance):
 # %% [markdown]
 # ### Check it
 #
-# Scores that are all equal cost log 7 = 1.946 nats, and codes that are all off by 0.1 cost 0.01:
+# Scores that are all equal cost log 7 = 1.946, and codes that are all off by 0.1 cost 0.01:
 
 # %%
 losses = multi_task_losses(torch.zeros(200, 7), codes + 0.1, targets["labels"], codes, balance=20)
@@ -170,7 +171,8 @@ torch.testing.assert_close(losses["box"], torch.tensor(20 * 0.01))
 print({name: round(loss.item(), 3) for name, loss in losses.items()})
 
 # %% [markdown]
-# This is why there is a balance at all. A box that is off by a tenth of the picture in everything, so that hardly half of it is right, costs 0.01. Not knowing the class costs 1.9. With $\lambda = 1$ the
+# This is why there is a balance at all. Take a box a third as wide and high as the picture. If it is off by a tenth of the picture in all four numbers, its IoU is 0.37, and it costs 0.01. Not
+# knowing the class costs 1.9. With $\lambda = 1$ the
 # box would be half a percent of the sum.
 
 # %% [markdown]
@@ -249,7 +251,7 @@ show_objects([(images[i], truth[i]) for i in range(8)], CLASSES, found=model.det
 # ### The balance, measured
 #
 # What does the balance do to a real network? Two heads fight over a trunk only where they share it. So keep ImageNet's features as they are, once for all pictures, and train one **shared** layer of 64 numbers with a thin head for
-# each task. That takes a second or two, and we can afford six balances, from a hundredth to a thousand.
+# each task. Each training then takes a second or two, and we can afford six balances, from a hundredth to a thousand.
 
 
 # %%
@@ -297,13 +299,13 @@ show_curves(
 )
 
 # %% [markdown]
-# Seven trainings, with other starting weights, judged on 200 or 400 pictures:
+# The range of eight trainings, the one above and seven with other starting weights, judged on 200 or 400 pictures:
 #
 # | λ | class right | mean IoU |
 # |---|---|---|
 # | 0.01 | 54 to 61 % | 0.13 to 0.19 |
 # | 1 | 55 to 61 % | 0.35 to 0.36 |
-# | **10** | **49 to 56 %** | **0.46 to 0.47** |
+# | **10** | **48 to 56 %** | **0.46 to 0.47** |
 # | 100 | 16 to 25 % | 0.50 to 0.52 |
 # | 1000 | 14 to 23 % | 0.50 to 0.52 |
 #
@@ -338,7 +340,8 @@ show_objects([(photo, {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtyp
 # Nothing about two heads and four numbers is special. Whatever has an answer of **fixed size** can be regressed. A person's pose is $K$ joints, in a fixed order: head, left shoulder, left elbow, … So a pose is $2K$ numbers, here 26, and
 # the loss is L2 again, over the joints that are labelled. This is DeepPose (2014), in one stage.
 #
-# A pose is judged by **PCK**, the percentage of correct keypoints: a joint is right if it lies within 0.2 of the person's longer side of where it should be; within 0.1 if one is strict.
+# A pose is judged by **PCK**, the percentage of correct keypoints: a joint is right if it lies within 0.2 times the longer side of the person's box of where it should be; within 0.1 times if one is
+# strict.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -362,7 +365,8 @@ for name, said in (("the network", answers), ("the average pose", average)):
 show_poses(strangers[:8], answers[:8], SKELETON, truth=joints[:8])
 
 # %% [markdown]
-# In orange, after ten seconds of training, head, trunk and legs are roughly where they belong. Now look at the arms. The green ones point up, down, anywhere; the orange ones are all stretched out sideways, and **too short**.
+# In orange, after ten seconds of training, head, body and legs are roughly where they belong. Now look at the arms. The green ones point up, down, anywhere; the orange ones are all stretched out
+# sideways, and **too short**.
 # Measure it:
 
 # %%
@@ -371,14 +375,15 @@ shoulder, wrist = KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("left_wrist"
 seen = (joints[:, shoulder, 2] > 0) & (joints[:, wrist, 2] > 0)  # [200]
 arms = {"true": joints, "predicted": answers}
 for name, points in arms.items():
-    arm = (points[seen, wrist, :2] - points[seen, shoulder, :2]) / lengths[seen, None]  # [200, 2], in sides of the box
+    arm = (points[seen, wrist, :2] - points[seen, shoulder, :2]) / lengths[seen, None]  # [seen, 2], in sides of the box
     print(f"{name:10} left arm, shoulder to wrist: {arm.norm(dim=1).mean():.2f} of the person's longer side", end="")
     print(f"; the average of all these arms: {arm.mean(0).norm():.2f}")
 
 # %% [markdown]
 # ### What L2 does with a question that has two answers
 #
-# The true arms are all about equally long. Their *average* is shorter than any of them: up and down cancel, and a short arm at half height is left. That is what the network says, because it cannot tell yet which way an arm points.
+# The true arms are 0.29 long on average, but the *average arm* is shorter, 0.21: up and down cancel, and a short arm at half height is left. Of the predicted arms both numbers are
+# about the same, so they nearly all point one way. The network says the average arm, because it cannot tell yet which way an arm points.
 # L2 makes it say so. Suppose a wrist is at height 10 or at height 30, equally often, and nothing in the picture tells which. Which answer costs least, on average?
 
 # %%
@@ -412,7 +417,8 @@ show_objects(list(zip(pair_images, two)), CLASSES, found=model.detect(pair_image
 # %% [markdown]
 # One class, one box, whatever is there. Sometimes it picks one of the two, sometimes it draws a box around half of each, and never does it say that there is a second one: it has four numbers.
 #
-# So give it eight, and two class scores? Then a picture with three objects comes along. **Nobody knows how many objects there are before looking, and a fully connected layer has to know.** That is where lesson 05 begins.
+# So give it eight, and class scores for two? Then a picture with three objects comes along. **Nobody knows how many objects there are before looking, and a fully connected layer has to know.** That
+# is where lesson 05 begins.
 
 # %% [markdown]
 # ## What it costs
@@ -465,14 +471,16 @@ show_objects(list(zip(pair_images, two)), CLASSES, found=model.detect(pair_image
 #
 # <details><summary>Answer</summary>
 #
-# Ten numbers for the landmarks, and two class scores, face or background: *none* is a class, since ten numbers cannot say it. Where there is no face, the landmarks take no part in the loss.
+# Twelve: ten numbers for the landmarks, and two class scores, face or background. Here *none* is a class, since ten numbers cannot say it. Where there is no face, the landmarks take no part in the
+# loss.
 #
 # </details>
 
 # %% [markdown]
 # ## Exercises
 #
-# Open [the exercise notebook](04_localization_exercises.ipynb) beside this one. You will write `box_iou` for boxes that may be empty or have no area, and `multi_task_losses` for batches in which some rows are background. Then you build and train a localizer of
+# Open [the exercise notebook](04_localization_exercises.ipynb) beside this one. You will write `box_iou`, also for no boxes at all and for boxes without area, and `multi_task_losses` for batches in
+# which some rows are background. Then you build and train a localizer of
 # your own. It is graded on pictures that nobody has seen: a picture is worth the IoU of its box where the class is right, and nothing where it is wrong.
 
 # %% [markdown]

@@ -15,7 +15,7 @@
 # ## Two objects, two answers
 #
 # Lesson 04 had one object in every picture, and a network with two heads: one says what it is, the other says where. What if there are two? Give the network two answers. Each
-# of these **slots** has scores for the classes and four numbers for a box:
+# of these **slots** has scores for the K classes, background among them, and four numbers for a box:
 #
 # ```
 #                                     ┌──▶ slot 0   class scores [K], box [4]
@@ -23,7 +23,8 @@
 #                                     └──▶ slot 1   class scores [K], box [4]
 # ```
 #
-# Which object goes into which slot? Some rule has to say. Ours goes by the centres of the boxes, from left to right. What is left over is background. For the data we take pictures with exactly two
+# Which object goes into which slot? Some rule has to say. Ours goes by the centres of the boxes, from left to right. A slot that is left over says *background*. For the data we take pictures with
+# exactly two
 # objects, cars, stars and rings.
 
 # %%
@@ -86,7 +87,7 @@ for i in range(100):
 # ### Train it
 #
 # The loss is that of lesson 04, over both slots: cross-entropy for the class, squared error for the box. Every picture is also shown mirrored, which doubles the data. (Mirrored, left becomes right, so the two objects also
-# change slots.) It takes about twenty seconds.
+# change slots.) It takes about twenty seconds on two quiet processor cores.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -123,7 +124,7 @@ def show_answers(count, chosen):
 show_answers(2, [2, 4, 6, 7])
 
 # %% [markdown]
-# It half works. Trained with three seeds, it found about two thirds of the objects, if a box with an IoU above 0.5 counts as found. More pictures and a larger network would
+# It half works. Trained with three seeds, it found about two thirds of the objects, if a box with an IoU above 0.5 counts as found, whatever it is called. More pictures and a larger network would
 # help. They would not help with what comes now.
 
 # %% [markdown]
@@ -138,7 +139,7 @@ show_answers(1, [0, 1, 2, 3])
 show_answers(3, [0, 1, 2, 3])
 
 # %% [markdown]
-# Now count. The last row of the table is for pictures with *no* object.
+# Now count. The *score* is the probability of the class that an answer names. *Found* is an object with which some answer has an IoU above 0.5. The last row is for pictures with *no* object.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -164,7 +165,8 @@ for count in (2, 1, 3, 0):
 #   pictures: nobody ever asked for a middle one.
 # - Where there is **nothing**, it says two things.
 #
-# One could add slots, and train on pictures with zero to five objects. Empty slots then learn to say *background*, and this network can. But the largest number stays built in: the sixth object has no place. A crowd in a
+# One could give it five slots, and train on pictures with zero to five objects. Empty slots then learn to say *background*, and this network can. But the largest number stays built in: the sixth
+# object has no place. A crowd in a
 # stadium would need a thousand slots, most of them empty most of the time. And there is a second problem, which gets worse with each slot.
 
 # %% [markdown]
@@ -229,7 +231,7 @@ show_objects([(picture, {"boxes": truth, "labels": names})], CLASSES, found=[{"b
 # A classifier has none of these troubles. It is asked about one place and says what is there. Three objects? Ask at three places. We don't know the places, so **ask everywhere**: that is the sliding window of lesson 01. A
 # detector needs one thing more. Objects are small and large, upright and lying, and the window must *fit*. So there are windows of several **scales** and **aspect ratios**, and each goes over the whole photograph.
 #
-# A scale is the side of a square with the window's area, a ratio is height divided by width:
+# The scale $s$ is the side of a square with the window's area, the ratio $r$ is height divided by width:
 #
 # $$h = s \sqrt{r}, \qquad w = \frac{s}{\sqrt{r}}$$
 
@@ -269,7 +271,7 @@ segwidgets.sliding_window_count(photo, scales=(32, 64, 96, 128, 256), stride=16,
 # %% [markdown]
 # ### Build it
 #
-# The count is that of lesson 01, once for each size. A window that is larger than the photograph makes none.
+# The count is that of lesson 01, once for each size. A window that is larger than the photograph makes none; of the fifteen sizes that is the one of 362 × 181.
 
 
 # %%
@@ -293,7 +295,7 @@ for stride in (16, 4, 1):
 # ### Run a coarse one
 #
 # A million crops would take hours. With three scales and 32 pixels from one window to the next there are few enough to wait for. Each window is cut out, stretched to 224 × 224, whatever its shape, and classified. Its score is
-# how sure the network is of *a cat*.
+# how sure the network is of *a cat*, all five breeds together, as in lesson 01.
 
 # %%
 from course.models.sliding_window_detection import SlidingWindowDetector
@@ -315,7 +317,10 @@ print(f"{sure.sum()} windows of {len(boxes)} are more than 90 % sure of a cat")
 show_pictures({"photograph": photo, "mean score of all windows over a pixel": total / seen.clamp(min=1)})
 
 # %% [markdown]
-# One cat, and about 150 windows that are sure of it. That is no accident: a window that is moved by a few pixels shows nearly the same, and gets nearly the same score. Every detector that asks at many places answers many times.
+# The map is bright over most of the photograph and shows no outline of the cat. (The dark rim below and on the right is where no window reaches.)
+#
+# One cat, and about 150 windows that are sure of it. That is no accident: a window that is moved a little shows nearly the same, and gets nearly the same score. Every detector that asks at many
+# places answers many times.
 
 # %% [markdown]
 # ## One answer an object: non-maximum suppression
@@ -383,7 +388,7 @@ assert torch.equal(nms_in_blocks(crowd, their_scores, 0.5), nms(crowd, their_sco
 #
 # ### A part of a cat is a cat
 #
-# About seventeen boxes are left of one cat at 0.3, and no threshold leaves the right one. Which window is the surest, and which fits best? The green box was drawn by hand, around the whole cat.
+# About seventeen boxes are left of one cat at 0.3, and no threshold leaves the right one alone. Which window is the surest, and which fits best? The green box was drawn by hand, around the whole cat.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -396,7 +401,8 @@ found = [{"boxes": boxes[i][None]} for i in chosen.values()]
 show_objects([(photo, truth)] * 2, ("background", "cat"), found=found, titles=titles)
 
 # %% [markdown]
-# The surest window shows a piece of the cheek and has an IoU of 0.08 with the cat. It beats the window that fits best, and NMS believes the score. The classifier is not to blame. It was trained to say what is in a picture, and that piece *is* cat. **Nobody has taught
+# The surest window shows a piece of the cheek and has an IoU of 0.08 with the cat. It beats the window that fits best, if only just, and NMS believes the score. The classifier is not to blame. It
+# was trained to say what is in a picture, and that piece *is* cat. **Nobody has taught
 # it that a window should fit.** A detector has to be shown windows that sit badly, and be told that they are wrong. R-CNN does that (lesson 07), and it also learns to *move* a box.
 #
 # ### Two that touch
@@ -412,15 +418,18 @@ given = (target["boxes"][:, None] + off).flatten(0, 1)  # [6, 4]
 segwidgets.nms(given, torch.tensor([0.95, 0.8, 0.7, 0.9, 0.75, 0.65]), 0.3, image=picture)
 
 # %% [markdown]
-# At 0.3 the best box of the second ring is gone, with a score of 0.9, and a worse copy stays, only because it lies a little further away. At 0.25 nothing is left of that ring. From 0.35 to 0.8 both best boxes stay: here a good threshold exists. Had the rings stood closer than their copies lie, it would not: **NMS cannot tell two answers for one object from two objects**, it only sees boxes. Low thresholds lose
+# At 0.3 the best box of the second ring is gone, with a score of 0.9, and a worse copy stays, only because it lies a little further away. At 0.25 nothing is left of that ring. From 0.35 to 0.8 both
+# best boxes stay: here a good threshold exists. Had the rings overlapped more than each does with its copies, none would: **NMS cannot tell two answers for one object from two objects**, it only
+# sees boxes. Low thresholds lose
 # objects that touch, high ones leave doubles. Most detectors take something between 0.3 and 0.7 and live with it.
 #
 # **Think.** A detector finds every person of a marching band, eight in a row, each of whom covers half of the box of the next. What is left with a threshold of 0.3? (Half of the box: the IoU is 0.5 / 1.5 = 1/3.)
 #
 # <details><summary>Answer</summary>
 #
-# It depends on the scores. The best removes both neighbours; then the best of the rest does the same. With scores falling from left to right, every second one stays: four. At worst three do, when each that stays removes two others: the second, the fifth and the seventh or
-# eighth.
+# It depends on the scores. The best removes both neighbours; then the best of the rest does the same. With scores falling from left to right, every second one stays: four. At worst three do, when
+# those that stay remove as many as they can: the second, the fifth,
+# and the seventh or eighth.
 #
 # </details>
 
@@ -429,7 +438,7 @@ segwidgets.nms(given, torch.tensor([0.95, 0.8, 0.7, 0.9, 0.75, 0.65]), 0.3, imag
 #
 # ### The bill
 #
-# A coarse run found the cat, since it fills the photograph. To find a cat *anywhere, of any size*, the windows have to be dense. Ten times finer is a hundred times as many:
+# A coarse run found the cat, since it fills the photograph. To find a cat *anywhere, of any size*, the windows have to be dense. Four times finer is nearly sixteen times as many:
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -465,7 +474,9 @@ print(f"{len(windows):,} windows a picture, of which {torch.stack(useful).mean()
 # %% [markdown]
 # Ninety-eight of a hundred times the network says *nothing here*, at full price. There are two ways out.
 #
-# - **Make the classifier cheap.** Viola and Jones (2001) found faces at 15 pictures a second on a processor of that time, with sums over rectangles that give up on most windows after a few of them. Others took linear classifiers on histograms of edges. It works as long as the classifier can be that
+# - **Make the classifier cheap.** The detector of Viola and Jones (2001) found faces at 15 pictures a second on a processor of that time. It takes sums over rectangles, and gives up on most windows
+#   after a few of them.
+#   Others took linear classifiers on histograms of edges. It works as long as the classifier can be that
 #   simple, and networks are not.
 # - **Make the windows few.** First a quick look, which does not ask *what* is there and only says where *something* could be. Then the expensive classifier, on those boxes alone. With 2000 boxes instead of a million:
 
@@ -479,7 +490,8 @@ print(f"2,000 boxes: {2000 * one_crop:.0f} s instead of {crops * one_crop / 3600
 #
 # <details><summary>Answer</summary>
 #
-# Ninety-nine: what is not proposed is never found, so a proposal method is judged by its **recall**. Boxes of nothing cost time and no objects: the classifier throws them out. So it may propose far too many, as long as they are few compared with a million.
+# Ninety-nine: what is not proposed is never found, so a proposal method is judged by its **recall**, the share of the objects that it proposes. Boxes of nothing cost time and no objects: the
+# classifier throws them out. So it may propose far too many, as long as they are few compared with a million.
 #
 # </details>
 
@@ -496,7 +508,7 @@ print(f"2,000 boxes: {2000 * one_crop:.0f} s instead of {crops * one_crop / 3600
 # | 04 | one trunk, two heads | the class and the box of one object; the joints of one person | 0.05 billion (96 × 96) | 0.02 s | say that there are two |
 # | **05** | **windows of 15 sizes at stride 1, NMS** | **boxes, as many as there are objects** | **380 trillion** | **10 hours** | **look only where something is; tell a window that fits from one that does not** |
 #
-# Who gives the quick look? In lesson 06 it is the picture itself: pixels that belong together grow into regions, and regions into boxes.
+# Where does the quick look come from? In lesson 06 from the picture itself: pixels that belong together grow into regions, and regions into boxes.
 
 # %% [markdown]
 # ## Quiz

@@ -14,7 +14,7 @@
 # %% [markdown]
 # ## Propose, look, decide
 #
-# Lesson 06 ended with two thousand boxes on the cat and nobody to say what is in them. We do have somebody: a network that tells a thousand kinds of picture apart. It was never asked *where*. So let us
+# Lesson 06 ended with some 1500 boxes on the cat and nobody to say what is in them. We do have somebody: a network that tells a thousand kinds of picture apart. It was never asked *where*. So let us
 # ask it about each box as if it were a picture of its own:
 #
 # ```
@@ -22,9 +22,10 @@
 #             (lesson 06)   to one size                          └─▶ move the box ──────────────┘
 # ```
 #
-# That is **R-CNN**, *regions with CNN features*, of 2014. It raised the mean average precision on Pascal VOC 2012 from 41 % to 53 % in one step.
+# That is **R-CNN**, *regions with CNN features*, of 2014. On Pascal VOC 2012, photographs of twenty classes, it raised the score by which detectors are
+# judged from about 40 % to 53 % in one step. (The score is *mean average precision*. We shall use it ourselves further down.)
 #
-# First without training anything. ImageNet has five breeds of house cat, three kinds of cup and two of light motorcycle; each group together is a class of ours.
+# First without training anything. ImageNet has five kinds of house cat, three of cup (an espresso counts) and two of light motorcycle; each group together is a class of ours.
 
 # %%
 import tempfile
@@ -72,8 +73,8 @@ patches, features, scores = look(image, proposals)
 segwidgets.rcnn(image, proposals, patches=patches, features=features, scores=scores, classes=list(groups), score_threshold=0.5)
 
 # %% [markdown]
-# The whole cat is found, and so are an ear, a cheek, an eye: each is a cat, says the network. **Nobody ever told it that half a cat is wrong.** ImageNet has pictures of cats and
-# none of *background*, and suppression cannot help, for an ear and the whole cat overlap too little. Two more photographs, the cup and the motorcycle. Green is the object as a person drew its box, orange what
+# Ten cats. One box is the whole photograph, which fits the cat quite well. The others are an eye, a cheek, the muzzle, a piece of forehead, and one is mostly the blurred room. **Nobody ever told the network that half a cat
+# is wrong.** ImageNet has pictures of cats and none of *background*. Suppression cannot help, for an eye and the whole cat overlap too little. Two more photographs, the cup and the motorcycle. Green is the object as a person drew its box, orange what
 # scores above a half and is not suppressed:
 
 # %%
@@ -92,8 +93,8 @@ for name, label, drawn in (("coffee", 2, [172.0, 17, 410, 305]), ("motorcycle", 
 show_objects(pictures, ["background", *groups], found=found)
 
 # %% [markdown]
-# The same again: right about *what*, careless about *where*. So R-CNN keeps the features and trains three things on top of them: a **classifier that knows background**, and
-# also what is only a part; a **regression that moves the box**; and, if it can, the network itself. We go through the stages in order.
+# The same again: right about *what*, careless about *where*. So R-CNN trains two things on top of the features: a **classifier that knows background**, and also what is only a part; and a
+# **regression that moves the box**. Before that it trains the network itself a little further, on proposals: that is called **fine-tuning**. We do without it and go through the stages in order.
 
 # %% [markdown]
 # ## Stage 1: warp
@@ -101,7 +102,7 @@ show_objects(pictures, ["background", *groups], found=found)
 # ### See it
 #
 # A proposal has any shape, the network takes one. R-CNN does the simplest thing: it stretches the box to a square, whatever that does to a cat. And it includes some **context**: a
-# border of 16 pixels of the 224 shows what is around the box. Beyond the picture's edge there is the mean colour, which to the network is nothing.
+# border of 16 pixels of the 224 shows what is around the box. Beyond the picture's edge there is the mean colour: the network subtracts it first, so there it sees zeros.
 
 # %%
 boxes = torch.tensor([[0, 0, 385, 300], [135, 83, 202, 145], [20, 150, 440, 190]]).float()  # the cat, an eye, a long thin strip
@@ -145,7 +146,7 @@ torch.testing.assert_close(warp_one(image, eye, 224, 16)[None], roi_align(image[
 print("The same three patches, and the same eye.")
 
 # %% [markdown]
-# **Think.** The authors also tried a square around the box that is not stretched. Why may stretching do better, although it distorts?
+# **Think.** The authors also tried the square around the box, which need not be stretched. Why may stretching do better, although it distorts?
 #
 # <details><summary>Answer</summary>
 #
@@ -158,8 +159,8 @@ print("The same three patches, and the same eye.")
 # ## Stage 2: features
 #
 # From here on we need pictures with true boxes: the course's own, of six classes (lesson 00). Eighty to learn from, forty to judge by; another `seed` gives others. Each picture gets 80
-# proposals, each proposal is warped to 64 × 64 pixels, and the network runs on each patch: features of stride 16, so 4 × 4 cells of 112 channels, 1792 numbers. They go to a
-# folder on disk, as R-CNN keeps them. This is the longest wait of the lesson.
+# proposals, each proposal is warped to 64 × 64 pixels (6 of them context), and the network runs on each patch: features of stride 16, so 4 × 4 cells of 112 channels, 1792 numbers. The true boxes are described
+# in the same way and come first: a picture with 3 objects has 83 rows. All go to a folder on disk, as R-CNN keeps them. This is the longest wait of the lesson.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -187,9 +188,9 @@ print(f"{patch_count} patches in {feature_time:.0f} s, features of one picture {
 #
 # ### Which boxes teach what
 #
-# A linear SVM for *car* answers with $w \cdot \varphi + b$, where $\varphi$ are the features, above 0 for yes. Its examples: **the true boxes of cars are positive, and what overlaps each of them by less than 0.3 is
-# negative**. Between 0.3 and 1 nobody is asked, for a box that holds most of a car is neither. A softmax over all classes, which R-CNN uses to fine-tune its network, is more generous: **from IoU 0.5 on a
-# proposal counts as its object.**
+# A linear **SVM** (support vector machine) for *car* gives a box the score $w \cdot \varphi + b$. Here $\varphi$ are the box's features, $w$ is one weight for each of them, and $b$ is the bias. Above 0 means yes. Its examples: **the
+# true boxes of cars are positive, and what overlaps each of them with an IoU below 0.3 is negative** (in a picture without cars, every box). All others are left out, for a box that holds most of a car is neither.
+# A softmax over all classes and background, with which R-CNN fine-tunes its network, is more generous: **from IoU 0.5 on a proposal counts as its object.**
 
 # %%
 from course.models.rcnn import feature_scale, softmax_labels, svm_examples
@@ -202,16 +203,17 @@ print(f"SVM:     {positives:4} cars and {negatives} that are none, {patch_count 
 print(f"softmax: {generous:4} cars and {patch_count - generous} that are none or something else")
 
 # %% [markdown]
-# The true boxes alone are *very* few: a network with millions of weights would learn them by heart. So for fine-tuning the sloppy boxes are let in, thirty-fold in the paper, at the price that it no longer matters whether a box
-# is exact. An SVM has only one weight a feature, does with few examples, and these are exact. That is why the paper trains it anew, and why it has two definitions of a positive.
+# The true boxes alone are *very* few: a network with millions of weights would learn them by heart. So for fine-tuning the sloppy boxes are let in: five times as many positives here, about thirty times in the paper. The price is that it no
+# longer matters whether a box is exact. An SVM has only one weight a feature. It makes do with few examples, and these can be exact. That is how the paper explains that it trains SVMs afterwards, and that it has two definitions of a positive.
 #
 # ### Build it
 #
-# An SVM is what makes this small (the **hinge**: an example on its side of the margin, beyond ±1, costs nothing):
+# Training an SVM is to look for the $w$ and $b$ that make this as small as possible:
 #
 # $$\tfrac12 \lVert w \rVert^2 + C \sum_i \max\bigl(0,\; 1 - y_i (w \cdot \varphi_i + b)\bigr), \qquad y_i = +1 \text{ for a positive, } -1 \text{ for a negative}$$
 #
-# The authors' code takes $C = 0.001$, scales the features to a mean length of 20, counts a positive twice, and pulls the bias gently to 0.
+# Each term of the sum is a **hinge**: a positive that scores at least +1, or a negative that scores at most −1, costs nothing; from there on the cost rises in a straight line. The gap between −1 and +1 is the
+# **margin**, and a short $w$ makes it wide. $C$ says how much the mistakes count against that. The authors' code takes $C = 0.001$, scales the features to a mean length of 20, counts a positive twice, and pulls the bias gently to 0.
 
 
 # %%
@@ -225,7 +227,7 @@ def hinge_objective(weight, bias, positives, negatives, c=0.001):
 # ### Hard negatives
 #
 # There are some six thousand negatives here, and ten million on Pascal VOC: too many for memory then. But most of them cost nothing, and what costs nothing changes nothing. So train on the negatives of *some* pictures, look for those among
-# all that the new SVM gets wrong or nearly so (above −1), add them, drop the easy ones, and train again: **hard negative mining**. R-CNN begins with one picture; with twenty there is more to see.
+# all that the new SVM gets wrong or nearly so (above −1), add them, drop the easy ones (below −1.2), and train again: **hard negative mining**. R-CNN begins with one picture; with twenty there is more to see.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -244,12 +246,12 @@ for number, mined in enumerate(mine_svm(cars, others, start=20, rounds=6), 1):
     print(f"{number:5} {counts} {hinge_objective(mined.weight, mined.bias, cars, everything):11.3f}")
 
 # %% [markdown]
-# The first SVM meets a thousand hard negatives in the pictures that it has not seen, some of which it calls cars. They join; the objective falls, and stays. In the end the SVM stands on a fraction of the negatives, and it is
-# still the SVM of all of them.
+# The objective is that of all negatives. The first SVM meets some nine hundred hard ones in the pictures that it has not seen. They join; the objective falls, and stays. In the end the SVM is trained on about a ninth of the negatives.
+# It is still the SVM of all of them, for those that it leaves out score below −1 and cost nothing.
 #
 # ### Check it
 #
-# Our objective is the course's; and scikit-learn, given all negatives at once, gets it no smaller:
+# Our objective is the course's; and scikit-learn, given all negatives at once, arrives at the same value, within 2 %:
 
 # %%
 from sklearn.svm import LinearSVC
@@ -265,7 +267,7 @@ torch.testing.assert_close(reached, least, rtol=0.02, atol=0)
 print("The same minimum.")
 
 # %% [markdown]
-# Now all six classes, and the alternative, the softmax:
+# Now all six classes, and the alternative: a softmax over the six and background, trained with cross-entropy. It reads the same features, and only this last layer learns.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -288,15 +290,19 @@ print(f"six SVMs {svm_time:.1f} s, softmax {softmax_time:.1f} s")
 #
 # $$t_x = \frac{G_x - P_x}{P_w} \qquad t_y = \frac{G_y - P_y}{P_h} \qquad t_w = \log \frac{G_w}{P_w} \qquad t_h = \log \frac{G_h}{P_h}$$
 #
-# Drag either box. First say what will happen: to $t_x$, if you move both boxes by the same distance; to $t_w$, if you double both widths.
+# They are called **deltas**. Drag either box. First say what will happen: to $t_x$, if you move both boxes by the same distance; to $t_w$, if you double both widths.
 
 # %%
 segwidgets.box_codec((60, 40, 300, 260), (0, 0, 385, 300), image=image)
 
 # %% [markdown]
-# Neither changes anything. Shifts are counted in the proposal's sides, and sizes as ratios, so the four numbers do not depend on where the box is or how large it is. Nor does the patch that the network saw.
+# Neither number changes. Shifts are counted in the proposal's sides, and sizes as ratios, so the four numbers do not depend on where the box is or how large it is. Nor does the patch that the network saw.
 #
 # ### Build it
+#
+# `encode` is the formula. `decode` goes the other way, from the proposal and the deltas to the box: solve each equation for $G$.
+#
+# $$G_x = P_x + P_w\, t_x \qquad G_y = P_y + P_h\, t_y \qquad G_w = P_w\, e^{t_w} \qquad G_h = P_h\, e^{t_h}$$
 
 
 # %%
@@ -321,7 +327,7 @@ def decode(deltas, proposals):
 # %% [markdown]
 # ### Check it
 #
-# Against torchvision's, and there and back:
+# Against torchvision's `BoxCoder`, and there and back. (Its four ones are factors for the deltas: 1 changes nothing.)
 
 # %%
 from torchvision.models.detection._utils import BoxCoder
@@ -336,12 +342,14 @@ print(encode(truth, guess).round(decimals=3))
 # %% [markdown]
 # ### Least squares
 #
-# When the true box is not known, the features have to do: predict the four numbers as $W^\top \varphi + b$. Learn from proposals that overlap a true box by more than 0.6; further away there is nothing linear to learn. With targets $t_i$,
+# When the true box is not known, the features have to do: predict the four numbers as $W^\top \varphi + b$, with a $W$ and a $b$ for each class. Learn from proposals that overlap a true box of the class with an IoU above 0.6. A box further away may
+# hardly show where the object ends, and nothing could be learnt from it. Proposal $i$ has the features $\varphi_i$ and the deltas $t_i$ as its target:
 #
 # $$\min_{W,\, b} \; \sum_i \lVert t_i - W^\top \varphi_i - b \rVert^2 + \lambda \lVert W \rVert^2, \qquad \lambda = 1000$$
 #
-# That is **ridge regression**, and it needs no descent. Take the means off $\varphi$ and $t$, stack them as rows of $X$ and $T$, set the gradient to zero, and what remains are the **normal equations**:
-# $(X^\top X + \lambda I)\, W = X^\top T$. One `solve`.
+# That is **ridge regression**: least squares, and $\lambda \lVert W \rVert^2$ keeps the weights small. It needs no descent.
+# Take the means off $\varphi$ and $t$, stack them as rows of $X$ and $T$, set the gradient to zero, and what remains are the **normal equations**:
+# $(X^\top X + \lambda I)\, W = X^\top T$, with $I$ the identity. One `solve`; then $b$ makes up for the means.
 
 
 # %%
@@ -390,11 +398,13 @@ for picture, target in unseen:
 print(f"mean IoU of {len(torch.cat(before))} proposals: {torch.cat(before).mean():.3f} → {torch.cat(after).mean():.3f}")
 
 # %% [markdown]
+# Yes, a little: by two hundredths on average.
+#
 # ## All stages together
 #
 # ### See it
 #
-# One unseen picture, with what the SVMs and the regression have learnt. Compare with the cat at the beginning: now nearly all proposals are *background*, and what is left is moved before it is suppressed. (By the objective an SVM says
+# One unseen picture, with what the SVMs and the regression have learnt. Compare with the cat at the beginning: now nearly all proposals are *background*, and what is left is moved before it is suppressed, each class by itself (lesson 05). (By the objective an SVM says
 # yes above 0. Ours have seen so few positives that they are careful: above 0 nearly all is right, and four objects in five are missed. Here, anything above −0.6 counts as a find.)
 
 # %%
@@ -419,7 +429,13 @@ segwidgets.rcnn(
 # %% [markdown]
 # ### Measure it
 #
-# On all forty, by mean average precision at IoU 0.5 and at 0.75 (lesson 05): with each classifier, and with and without the regression.
+# How good is a list of boxes with scores? Take one class, and sort all its boxes on all pictures by score, the best first. A box is *right* if it overlaps an object of the class with an IoU of at least 0.5 and no better box
+# has taken that object. Now go down the list. At each place, **precision** is the share of the boxes so far that are right, and **recall** (lesson 06) is the share of the objects that have been found. Recall rises, precision mostly falls.
+# The mean of the precision over all recalls from 0 to 1, the area under that curve, is the **average precision** (where the curve dips, the best precision at a higher recall counts).
+# Its mean over the classes is the **mean average precision**, mAP. A perfect detector has 1. No threshold has to be chosen:
+# the whole list counts, so the code below lets in boxes with very low scores, too.
+#
+# On all forty unseen pictures, once with IoU 0.5 as above, and once with 0.75: with each classifier, and with and without the regression. Then four of the pictures, as before green for the truth and orange for what was found.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -446,12 +462,12 @@ few = [(picture, {"boxes": target["boxes"], "labels": target["labels"]}) for pic
 show_objects(few, CLASSES, found=[detector.detect(picture, searched[id(picture)]) for picture, _ in few])
 
 # %% [markdown]
-# - **The regression makes boxes exact, not found.** At IoU 0.5 it brought 0 to 2 points with four seeds; at 0.75, where exact boxes are asked for, 3 to 6. (In the paper 4 points at 0.5: proposals fit
-#   photographs less well.)
-# - **SVMs and softmax are a draw, here.** With four seeds the SVMs had 0.70 to 0.77 at IoU 0.5 and the softmax 0.71 to 0.79, and their order changed. The paper had 54.2 % with SVMs and 50.9 % with its fine-tuned
-#   softmax on VOC 2007, and names the two definitions of a positive as a reason. Fast R-CNN drops the SVMs (lesson 08).
-# - **More pictures help all of them.** With 300 to learn from and 150 proposals each, SVMs have 0.86 at IoU 0.5 and 0.87 when moved, at 0.75 they go from 0.63 to 0.72; the softmax has 0.88 and 0.68. That takes a quarter of an hour:
-#   `segcourse bench rcnn`.
+# - **The regression makes boxes more exact. It finds no new objects.** At IoU 0.5 it brought 0 to 2 points (hundredths of mAP) with four seeds; at 0.75, where exact boxes are asked for, 3 to 6. In the paper it brought 4 points at 0.5, perhaps because
+#   proposals on photographs fit less well, and there is more to mend.
+# - **SVMs and softmax are a draw, here.** With four seeds and the boxes moved the SVMs had 0.70 to 0.77 at IoU 0.5 and the softmax 0.71 to 0.79, and their order changed. The paper had 54.2 % with SVMs and 50.9 % with its fine-tuned
+#   softmax on VOC 2007, and names the two definitions of a positive as one likely reason. Fast R-CNN drops the SVMs (lesson 08).
+# - **More pictures help all of them.** With 300 to learn from and 150 proposals each, the SVMs have 0.86 at IoU 0.5 and 0.87 with the boxes moved; at 0.75 they go from 0.63 to 0.72. The softmax with the boxes moved has 0.88 and 0.68.
+#   That takes a quarter of an hour: `segcourse bench rcnn`.
 #
 # ## The five problems, measured
 #
@@ -464,11 +480,11 @@ print(f"SVMs            hinge, one for each class      {svm_time:6.1f} s")
 print(f"box regression  least squares, for each class  {regression_time:6.1f} s")
 
 # %% [markdown]
-# Three objectives, three definitions of a positive (IoU 0.5; true boxes only; IoU 0.6), one after the other. What is good for one is not asked of the others. The scores know nothing of where the box will move to.
+# (Log loss is cross-entropy.) Three objectives, three definitions of a positive (from IoU 0.5 on; true boxes only; above IoU 0.6), one after the other. What is good for one is not asked of the others. The scores know nothing of where the box will move to.
 #
 # ### 2 · Training is slow
 #
-# Not these three; what they wait for. Pascal VOC 2007 has 5011 pictures to train on, with 2000 proposals each. At the speed of the wait above, and with patches of 64 pixels only:
+# Not these three: slow is what they wait for, the features. Pascal VOC 2007 has 5011 pictures to train on, with 2000 proposals each. At the speed of the wait above, and with patches of 64 pixels only:
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -476,7 +492,7 @@ voc = 5011 * 2000  # patches
 print(f"{voc:,} patches at {1000 * feature_time / patch_count:.1f} ms: {voc * feature_time / patch_count / 3600:.0f} hours")
 
 # %% [markdown]
-# With VGG16, on a GPU of 2014, R-CNN's training took **84 hours**.
+# With VGG16, a larger network, R-CNN's training took **84 hours** on a GPU of that time.
 #
 # ### 3 · The features fill a disk
 
@@ -487,11 +503,11 @@ print(f"VOC 2007, 2000 proposals of 1792 numbers each: {voc * 1792 * 4 / 1e9:.0f
 print(f"with the 9216 numbers of the paper's last pooling: {voc * 9216 * 4 / 1e9:.0f} GB")
 
 # %% [markdown]
-# The authors' instructions ask for about 200 GB of free space, on a fast disk.
+# The authors' instructions ask for about 200 GB of free space, on a fast disk if possible. (Their files are compressed.)
 #
 # ### 4 · Detection is slow
 #
-# Every stage on the cat, with all proposals of the *fast* mode, and 224 × 224 pixels as the network wants them. The two slow stages are timed on forty proposals:
+# The stages up to the score on the cat, with all proposals of the *fast* mode, and 224 × 224 pixels as the network wants them. All but the first are timed on forty proposals, and the time is scaled up:
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -515,7 +531,7 @@ for stage, seconds in stages.items():
     print(f"{stage:18} {seconds:7.2f} s for {len(many)} proposals")
 
 # %% [markdown]
-# Nearly all of it is the network: **one pass for each proposal**, and most pixels of the cat are in hundreds of proposals. It is lesson 01 again, the sliding window that computes the same features over and over. With VGG16 it
+# Nearly all of it is the network: **one pass for each proposal**, and the proposals overlap, so the same pixels go through it again and again. It is lesson 01 again, the sliding window that computes the same features over and over. With VGG16 it
 # was **47 seconds a picture, on a GPU**.
 #
 # ### 5 · The network does not learn
@@ -529,21 +545,21 @@ print(f"features know where they came from: {regions[0].features.requires_grad}"
 print(f"the network is still that of ImageNet, bit by bit: {unchanged}")
 
 # %% [markdown]
-# The paper fine-tunes its network beforehand, by the softmax, and that is worth 8 points. But fine-tuning knows neither the SVMs nor the regression. Ours is not fine-tuned at all: it has never seen these stars and
+# The paper fine-tunes its network beforehand, by the softmax, and that is worth 8 points on VOC 2007. But fine-tuning knows neither the SVMs nor the regression. Ours is not fine-tuned at all: it has never seen these stars and
 # rings, and all that is learnt are a few linear functions of what ImageNet taught it.
 #
 # **Think.** Which of the five would go away with a computer a thousand times as fast?
 #
 # <details><summary>Answer</summary>
 #
-# The second and the fourth, and in part the third. The first and the fifth are not about speed: they are about what is learnt. Lesson 08 solves the first, third and fifth together.
+# The second and the fourth. The third too, in part: features that are computed in no time need not be kept. The first and the fifth are not about speed: they are about what is learnt. Lesson 08 solves the first, third and fifth together.
 #
 # </details>
 
 # %% [markdown]
 # ## SPP-net: one pass
 #
-# The fourth problem has the remedy of lesson 02: run the convolutions **once over the whole picture**, and take each proposal's features from the map. What stands in the way? Boxes have different sizes, so they cover
+# The fourth problem has the remedy of lessons 01 and 02: run the convolutions **once over the whole picture**, and take each proposal's features from the map. What stands in the way? Boxes have different sizes, so they cover
 # different numbers of cells; the classifier wants vectors of one length. R-CNN warps pixels for that reason alone. And warping is not innocent:
 
 # %%
@@ -558,7 +574,7 @@ for limit in (2, 4):
 #
 # ### See it
 #
-# Channel 18 at stride 8 on the cat, the one that answers to eyes. The box around the left eye, and what the pyramid keeps of it, level by level:
+# Channel 18 at stride 8 on the cat, the one that answers to eyes (lesson 03). The box is around the eye on the left of the picture. Here is what the pyramid keeps of it, level by level:
 
 # %%
 from course.models.spp import project_boxes
@@ -574,7 +590,8 @@ show_pictures({"the picture": image, "the box's cells": region[18]} | levels)
 # %% [markdown]
 # ### Build it
 #
-# Bin $i$ of $n$ along a side of $w$ cells goes from $\lfloor i\, w / n \rfloor$ to $\lceil (i + 1)\, w / n \rceil$: none is empty, and where $w$ is no multiple of $n$, neighbours share cells. ($-(-a\,//\,b)$ rounds up.)
+# Bin $i$ of $n$, from 0, along a side of $w$ cells takes the cells from $\lfloor i\, w / n \rfloor$ up to, and without, $\lceil (i + 1)\, w / n \rceil$. None is empty, and where $w$ is no multiple of $n$, some neighbours share a cell.
+# (`//` rounds down, so `-(-a // b)` rounds up.)
 
 
 # %%
@@ -594,7 +611,7 @@ def pyramid_pool(region, levels=(4, 2, 1)):
 # %% [markdown]
 # ### Check it
 #
-# Against PyTorch's adaptive pooling, on regions of any size. The length is always the same:
+# Against PyTorch's adaptive pooling, on regions of any size, with 40 channels. The length is always the same, 40 · 21 = 840:
 
 # %%
 for height, width in ((14, 16), (7, 13), (2, 30), (1, 1)):
@@ -606,7 +623,7 @@ for height, width in ((14, 16), (7, 13), (2, 30), (1, 1)):
 # %% [markdown]
 # ### Measure it
 #
-# The same network, the same proposals, features from one pass. The picture is enlarged to 688 pixels on its shorter side, as in the paper, for a small box needs cells, too.
+# The same network up to stride 16, the same proposals, features from one pass. The picture is enlarged to 688 pixels on its shorter side, as in the paper, for a small box needs cells, too.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -620,9 +637,9 @@ print(f"features of {len(many)} proposals: R-CNN {slow:.0f} s, SPP-net {stages['
 print(f"{slow / stages['SPP-net']:.0f} times as fast")
 
 # %% [markdown]
-# The paper found 24 to 102 times. Suddenly the proposals take as long as all that comes after them; keep that in mind until lesson 09.
+# The paper found 24 to 102 times, with its own networks and a GPU. Suddenly the proposals take as long as all that comes after them; keep that in mind until lesson 09.
 #
-# And is it as good? Everything behind the features stays as it was, so only one line changes:
+# And is it as good? Only the features are others. All that follows stays as it was:
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -635,8 +652,11 @@ print(f"features of the same {patch_count} boxes in {time.perf_counter() - start
 judge(pooled, {"SVMs": (train_svms(regions, classes=6), -1)}, train_box_regression(regions, classes=6))
 
 # %% [markdown]
-# No worse: with four seeds SPP-net had 0.74 to 0.85 at IoU 0.5 where R-CNN had 0.70 to 0.77, and was ahead in three. A warped patch shows the network 64 × 64 pixels and no more. A cell of the map sees far beyond its
-# box, and the whole picture was enlarged. With 300 pictures it is a draw, 0.87 and 0.87.
+# The wait shrinks less than on the cat: these pictures are small, they have only 80 proposals, and the patches were small, too.
+#
+# **At IoU 0.5 it is no worse.** With four seeds and the boxes moved SPP-net had 0.74 to 0.85 where R-CNN had 0.70 to 0.77, and was ahead in three. One reason may be that a warped patch shows the network 64 × 64 pixels and no more, while a cell of the map sees
+# far beyond its box, and the whole picture was enlarged. With 300 pictures it is a draw, 0.87 and 0.87. **At 0.75 it falls behind:** in three of the four, and with 300 pictures, 0.67 against 0.72. Its boxes begin and end at whole cells, those of R-CNN at
+# the very pixel.
 #
 # ### What it still cannot do
 #
@@ -656,7 +676,7 @@ judge(pooled, {"SVMs": (train_svms(regions, classes=6), -1)}, train_box_regressi
 # | 03 | down and up again | outlines that are sharp where the way up knows places | | | two cats that touch are one patch of cat |
 # | 04 | one trunk, two heads | the class and the box of one object; the joints of one person | 0.05 billion (96 × 96) | 0.02 s | say that there are two |
 # | 05 | windows of 15 sizes at stride 1, NMS | boxes, as many as there are objects | 380 trillion | 10 hours | look only where something is; tell a window that fits from one that does not |
-# | 06 | selective search, *fast* | some 1500 boxes on the cat, and nearly every object in one of them | | 0.4 s | say what is in a box, or which boxes are empty |
+# | 06 | selective search, *fast* | some 1500 boxes on the cat, and each of the four things in one of them | | 0.4 s | say what is in a box, or which boxes are empty |
 # | **07** | **R-CNN, a pass for each box** | **objects with class and box** | **545 billion** | **1 min** | **stop computing the same features again and again; learn in one piece** |
 # | **07** | **SPP-net, one pass** | **the same** | **5.1 billion** | **1 s** | **teach its convolutions anything** |
 
@@ -671,7 +691,7 @@ judge(pooled, {"SVMs": (train_svms(regions, classes=6), -1)}, train_box_regressi
 #
 # </details>
 #
-# **2.** A proposal overlaps a car by 0.4. What is it to the SVM of *car*, to the softmax, and to the box regression?
+# **2.** A proposal has an IoU of 0.4 with a car, and less with all else. What is it to the SVM of *car*, to the softmax, and to the box regression?
 #
 # <details><summary>Answer</summary>
 #
@@ -679,11 +699,11 @@ judge(pooled, {"SVMs": (train_svms(regions, classes=6), -1)}, train_box_regressi
 #
 # </details>
 #
-# **3.** All negatives of an SVM that score below −1 are removed, and it is trained again. What changes?
+# **3.** An SVM is trained. All negatives to which it gives less than −1 are removed, and it is trained again. What changes?
 #
 # <details><summary>Answer</summary>
 #
-# Nothing: they cost nothing before and would cost nothing now, so the minimum is the same. That is why mining works.
+# Nothing. At the minimum they cost nothing, and they would still cost nothing if $w$ and $b$ moved a little. So without them no small step leads lower either, and a bowl has only one lowest place. That is why mining works.
 #
 # </details>
 #
@@ -709,7 +729,7 @@ judge(pooled, {"SVMs": (train_svms(regions, classes=6), -1)}, train_box_regressi
 # Open [the exercise notebook](07_rcnn_exercises.ipynb) beside this one. You will write `warp` for all boxes at once, `encode_boxes` and `decode_boxes`, `ridge`, and `pyramid_pool`, and answer a question
 # in words about where the time and the disk go. `check(your_function)` answers at once and shows the first case that differs.
 #
-# To *watch* your encoding, hand it to the widget. Here is one with a mistake: it counts the shift in the sides of the true box.
+# To *watch* your encoding, hand it to the widget. Here is one with a mistake: it counts the shift in the sides of the true box. (`weights` are factors for the four deltas, here all 1.)
 
 
 # %%
@@ -728,4 +748,4 @@ segwidgets.box_codec((60, 40, 300, 260), (0, 0, 385, 300), fn=wrong_sides)
 # - The authors' code, [github.com/rbgirshick/rcnn](https://github.com/rbgirshick/rcnn): what the SVMs' C, the weight of the positives, the bias and the scale of the features are; the 200 GB.
 # - P. Felzenszwalb, R. Girshick, D. McAllester, D. Ramanan, *Object Detection with Discriminatively Trained Part-Based Models*, TPAMI 2010, section 4: hard negatives.
 # - K. He, X. Zhang, S. Ren, J. Sun, *Spatial Pyramid Pooling in Deep Convolutional Networks for Visual Recognition*, 2014, [arXiv:1406.4729](https://arxiv.org/abs/1406.4729).
-# - R. Girshick, *Fast R-CNN*, 2015, [arXiv:1504.08083](https://arxiv.org/abs/1504.08083): section 1.1 names the problems; 47 s a picture, 84 h of training.
+# - R. Girshick, *Fast R-CNN*, 2015, [arXiv:1504.08083](https://arxiv.org/abs/1504.08083): section 1.1 names the first four problems, and that SPP-net cannot train its convolutions; 47 s a picture, 84 h of training.

@@ -5,5 +5,5 @@ from course.exercises.detection.fill_slots import FILL_SLOTS
 from course.exercises.detection.nms import NMS
 
 EXERCISES = (FILL_SLOTS, NMS)
-BUILT = "two ways to detect, and the step that both need a remedy for,"
+BUILT = "the targets of a network that counts to a fixed number, and the step that makes many answers into one,"
 QUESTIONS = (CAN_IT_KEEP_UP,)

@@ -15,11 +15,11 @@ right; of two whose centres are one above the other, the upper one comes first.
 
 ```text
                slots = 2          slots = 4
-  ┌─┐
-┌─┼─┼──┐       slot 0   b         slot 0   b             a, b, c with centres at
-│a│ │b │       slot 1   a         slot 1   a             x = 4, 3.5 and 9
-└─┼─┼──┘  ┌┐                      slot 2   c
-  └─┘     └┘c  c is forgotten     slot 3   label 0, box 0, 0, 0, 0      (the sketch is not to scale)
+  ┌b┐
+┌a┼─┼──┐       slot 0   b         slot 0   b             a, b, c with centres at
+│ │ │  │       slot 1   a         slot 1   a             x = 4, 3.5 and 9
+└─┼─┼──┘  ┌c┐                     slot 2   c
+  └─┘     └─┘  c is forgotten     slot 3   label 0, box 0, 0, 0, 0      (the sketch is not to scale)
 ```
 
 Return the boxes, `[S, 4]`, and the labels, `[S]`, in the order of the slots. Slots that are left over get label 0 (background) and a box
