@@ -29,9 +29,9 @@ RGB, 0…1, with one object each, and returns a dict of two tensors:
    `SingleObjects("test", …)`: other objects, on other photographs than those of the training. They may take it 60 seconds of processor
    time.
 
-**How it is judged.** A picture is worth the IoU of its box where the class is right, and nothing where it is wrong: a good box around a fish
-that is called a car helps nobody. The score is the mean over the pictures. The check also says how often the class is right, and what
-the boxes alone are worth, so that you see which head to work on.
+**How it is judged.** A picture is worth the IoU of its box where the class is right, and nothing where it is wrong: a good box around a
+fish that is called a car helps nobody. The score is the mean over the pictures. The check also says how often the class is right, and
+what the boxes alone are worth, so that you see which head to work on.
 
 When you change `build_localizer`, train again: the file fits one network. The last cell of this notebook packs notebook and
 `localizer.safetensors` into the one file that you hand in. On Colab run it before you leave: Colab forgets its files. Another seed draws
