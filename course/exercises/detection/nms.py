@@ -68,6 +68,8 @@ def _cases(seed: int) -> Iterator[Case]:
     yield case("equal scores", twins, [0.5] * 7, 0.6)
     yield Case("twelve boxes", {**_crowd(draw, 12), "iou_threshold": 0.5})
     yield Case("forty boxes", {**_crowd(draw, 40), "iou_threshold": 0.3})
+    yield Case("thirty boxes, a high threshold", {**_crowd(draw, 30), "iou_threshold": 0.7})
+    yield Case("twenty boxes, a low threshold", {**_crowd(draw, 20), "iou_threshold": 0.15})
     below = _crowd(draw, 15)
     yield Case("scores below 0", {"boxes": below["boxes"], "scores": 4 * below["scores"] - 5, "iou_threshold": 0.4})
     yield Case("threshold 0: whoever touches goes", {**_crowd(draw, 15), "iou_threshold": 0.0})
