@@ -1,10 +1,9 @@
-import re
-
 import pytest
 import torch
 
 from course.ops.anchors import anchor_grid, anchor_grid_steps, base_anchors, default_boxes, default_scales
 from course.ops.step import replay
+from tests.refusing import refuses
 
 
 def test_shapes_by_hand():
@@ -80,16 +79,6 @@ def test_the_steps():
     state = replay(several, {"base": torch.zeros(2, 4), "output": torch.zeros(2, 4)})
     assert state["base"].tolist() == state["output"].tolist() == [[-1, -1, 1, 1], [-2, -2, 2, 2]]
     assert several[3].reads["base"][0] == (1, 0)
-
-
-def refuses(call, error, *words):
-    """The call raises that error, in one sentence that contains the words."""
-    with pytest.raises(error) as caught:
-        call()
-    message = str(caught.value)
-    assert re.fullmatch(r"[^\n]+\.", message) and ". " not in message, message
-    for word in words:
-        assert word in message, message
 
 
 @pytest.mark.parametrize("grid", [anchor_grid, lambda *given: list(anchor_grid_steps(*given))])

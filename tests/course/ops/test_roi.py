@@ -1,5 +1,3 @@
-import re
-
 import pytest
 import torch
 
@@ -16,6 +14,7 @@ from course.ops.roi import (
     roi_pool_steps,
 )
 from course.ops.step import replay
+from tests.refusing import refuses
 
 # 0 1 2 3 4 / 5 6 7 8 9 / …
 COUNTING = torch.arange(20.0).view(1, 1, 4, 5)
@@ -205,16 +204,6 @@ CALLS = {
     "roi_align_steps": lambda *given: list(roi_align_steps(*given)),
 }
 BOXES = box(0, 0, 2, 2)
-
-
-def refuses(call, error, *words):
-    """The call raises that error, in one sentence that contains the words."""
-    with pytest.raises(error) as caught:
-        call()
-    message = str(caught.value)
-    assert re.fullmatch(r"[^\n]+\.", message) and ". " not in message, message
-    for word in words:
-        assert word in message, message
 
 
 @pytest.mark.parametrize("name", CALLS)
