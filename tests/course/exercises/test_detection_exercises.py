@@ -7,14 +7,9 @@ from course.exercises import check
 from course.exercises.lessons import questions_of
 from course.ops.boxes import box_iou
 from course.ops.window_boxes import count_windows
+from tests.hinting import hint_of
 
 SEEDS = range(8)
-
-
-def hint_of(function, seed=0):
-    result = check(function, seed=seed)
-    assert not result.passed
-    return result.failure.mistake.name if result.failure.mistake else None
 
 
 @pytest.mark.parametrize("seed", SEEDS)

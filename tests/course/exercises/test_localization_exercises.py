@@ -8,14 +8,9 @@ from course.exercises import check
 from course.exercises.checking import expected_arrays
 from course.exercises.lessons import exercises_of
 from course.exercises.running import plain_arrays
+from tests.hinting import hint_of
 
 EXERCISES = {exercise.name: exercise for exercise in exercises_of("04_localization")}
-
-
-def hint_of(function, seed=0):
-    result = check(function, seed=seed)
-    assert not result.passed
-    return result.failure.mistake.name if result.failure.mistake else None
 
 
 def test_the_numbers_of_the_prompt():

@@ -6,14 +6,9 @@ import torch
 
 from course.exercises import check
 from course.exercises.lessons import exercises_of, questions_of
+from tests.hinting import hint_of
 
 SEEDS = range(8)
-
-
-def hint_of(function, seed=0):
-    result = check(function, seed=seed)
-    assert not result.passed
-    return result.failure.mistake.name if result.failure.mistake else None
 
 
 def test_the_exercises_of_lesson_06_and_their_order():

@@ -15,15 +15,10 @@ from course.exercises.lessons import exercises_of, questions_of
 from course.models.rcnn import ridge
 from course.models.spp import pyramid_pool
 from course.ops.boxes import decode_boxes, encode_boxes
+from tests.hinting import hint_of
 
 SEEDS = range(8)
 EXERCISES = {exercise.name: exercise for exercise in exercises_of("07_rcnn")}
-
-
-def hint_of(function, seed=0):
-    result = check(function, seed=seed)
-    assert not result.passed
-    return result.failure.mistake.name if result.failure.mistake else None
 
 
 def cases(name, seed):

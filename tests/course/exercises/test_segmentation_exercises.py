@@ -9,14 +9,9 @@ from skimage.metrics import contingency_table
 
 from course.exercises import check
 from course.exercises.lessons import exercises_of, questions_of
+from tests.hinting import hint_of
 
 SEEDS = range(8)
-
-
-def hint_of(function, seed=0):
-    result = check(function, seed=seed)
-    assert not result.passed
-    return result.failure.mistake.name if result.failure.mistake else None
 
 
 def passes(function):

@@ -9,14 +9,9 @@ import torch.nn.functional as F
 from course.exercises import check
 from course.exercises.lessons import questions_of
 from course.ops.windows import extract_patches, window_coverage, window_positions
+from tests.hinting import hint_of
 
 SEEDS = range(8)
-
-
-def hint_of(function, seed=0):
-    result = check(function, seed=seed)
-    assert not result.passed
-    return result.failure.mistake.name if result.failure.mistake else None
 
 
 @pytest.mark.parametrize("seed", SEEDS)

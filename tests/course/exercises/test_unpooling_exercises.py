@@ -4,14 +4,9 @@ import pytest
 import torch
 
 from course.exercises import check
+from tests.hinting import hint_of
 
 SEEDS = range(8)
-
-
-def hint_of(function, seed=0):
-    result = check(function, seed=seed)
-    assert not result.passed
-    return result.failure.mistake.name if result.failure.mistake else None
 
 
 def unpooled_by_loops(x, indices, height, width, row_width):
