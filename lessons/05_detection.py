@@ -332,7 +332,7 @@ show_pictures({"photograph": photo, "mean score of all windows over a pixel": to
 # On five boxes first. Point at a removed box to see who removed it, and why. Then move the slider: at which threshold does box 3 come back?
 
 # %%
-few = torch.tensor([[10.0, 10, 60, 50], [12, 20, 62, 58], [8, 30, 56, 60], [40, 14, 90, 50], [110, 20, 150, 60]])
+few = torch.tensor([[10.0, 10, 60, 50], [12, 20, 62, 58], [16, 30, 64, 60], [38, 18, 88, 54], [110, 20, 150, 60]])
 segwidgets.nms(few, torch.tensor([0.95, 0.9, 0.8, 0.7, 0.6]), 0.2)
 
 # %% [markdown]
