@@ -62,7 +62,7 @@ class SlidingWindow(nn.Module):
         windows = window_view(_batch(image), self.size, self.stride)  # [N, R, S, 3, h, w], no copy
         places = torch.cartesian_prod(*(torch.arange(side, device=image.device) for side in windows.shape[:3]))  # [N*R*S, 3]
         logits = []
-        with self._bar(len(places)) as bar:
+        with window_bar(len(places), self.progress) as bar:
             for batch in places.split(self.batch_size):
                 patches = windows[batch[:, 0], batch[:, 1], batch[:, 2]]  # [B, 3, h, w]
                 logits.append(self._classified(patches))  # [B, K]
@@ -107,12 +107,6 @@ class SlidingWindow(nn.Module):
         before = (window - stride) // 2
         blocks = -(-side // stride)
         return before, (blocks - 1) * stride + window - side - before
-
-    def _bar(self, windows: int):
-        from tqdm.auto import tqdm
-
-        show = watched() if self.progress is None else self.progress
-        return tqdm(total=windows, unit="window", delay=2, disable=not show)
 
     def _classified(self, patches: Tensor) -> Tensor:
         logits = self.classifier(patches)
@@ -175,6 +169,14 @@ class PatchClassifier(nn.Module):
                 )
             side //= pool
         return side
+
+
+def window_bar(windows: int, progress: bool | None):
+    """A bar over so many windows, shown once they take longer than two seconds; `progress` as of `SlidingWindow`."""
+    from tqdm.auto import tqdm
+
+    show = watched() if progress is None else progress
+    return tqdm(total=windows, unit="window", delay=2, disable=not show)
 
 
 def _batch(image: Tensor) -> Tensor:

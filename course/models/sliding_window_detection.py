@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course.models.sliding_window import SlidingWindow
+from course.models.sliding_window import SlidingWindow, window_bar
 from course.models.warping import check_image
 from course.ops import arguments
 from course.ops.arguments import IntOrPair
@@ -64,7 +64,7 @@ class SlidingWindowDetector(nn.Module):
         self.patch_size = arguments.whole(patch_size, "patch_size", 1)
         self.score_threshold = arguments.share(score_threshold, "score_threshold")
         self.iou_threshold = arguments.share(iou_threshold, "iou_threshold")
-        self.slide = {"batch_size": arguments.whole(batch_size, "batch_size", 1), "progress": progress}
+        self.batch_size, self.progress = arguments.whole(batch_size, "batch_size", 1), progress
 
     def count(self, size: IntOrPair) -> int:
         """How often the classifier runs for a picture of that (height, width)."""
@@ -83,7 +83,14 @@ class SlidingWindowDetector(nn.Module):
         check_image(image)
         size = tuple(image.shape[1:])
         fitting = [window for window, places in zip(self.windows, count_windows(size, self.windows, self.stride), strict=True) if places]
-        scores = [SlidingWindow(self._scores, size=window, stride=self.stride, **self.slide)(image) for window in fitting]  # [G, R, S] each
+        with window_bar(self.count(size), self.progress) as bar:  # one for all sizes
+
+            def counted(patches: Tensor) -> Tensor:
+                bar.update(len(patches))
+                return self._scores(patches)
+
+            options = {"stride": self.stride, "batch_size": self.batch_size, "progress": False}
+            scores = [SlidingWindow(counted, size=window, **options)(image) for window in fitting]  # [G, R, S] each
         none = image.new_zeros(0, len(self.classes))
         boxes = window_boxes(size, fitting, self.stride).to(image)  # [N, 4]
         return boxes, torch.cat([none, *(grid.flatten(1).T for grid in scores)])  # [N, G]

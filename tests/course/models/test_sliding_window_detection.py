@@ -161,3 +161,21 @@ def test_what_cannot_be_is_one_sentence(call, kind, sentence):
     with pytest.raises(kind, match=sentence) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_one_bar_counts_the_windows_of_all_sizes(shown, monkeypatch, capsys):
+    moment = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: moment[0])  # the bar's clock
+    slow = detector(windows=(16, (16, 32)), stride=8, batch_size=1, progress=shown)
+    forward = slow.classifier.forward
+
+    def slowly(patches):
+        moment[0] += 0.5
+        return forward(patches)
+
+    monkeypatch.setattr(slow.classifier, "forward", slowly)
+    slow.classify(scene())
+    said = capsys.readouterr().err
+    assert (f"{slow.count((40, 60))}/{slow.count((40, 60))}" in said) is shown
+    assert said.count("\n") == int(shown)  # a bar ends with one
