@@ -257,6 +257,15 @@ def check_matches(matches: Tensor) -> None:
         raise ValueError(f"matches must have shape [N], one for each box; got {list(matches.shape)}.")
 
 
+def check_alike(x: Tensor, name: str, like: Tensor, like_name: str) -> None:
+    """Two floating-point tensors of one shape on one device."""
+    for tensor, of in ((x, name), (like, like_name)):
+        _check_fractions(tensor, of, "[...]")
+    if x.shape != like.shape:
+        raise ValueError(f"{name} and {like_name} must have one shape; got {list(x.shape)} and {list(like.shape)}.")
+    check_same_device(x, name, like, like_name)
+
+
 def share(value: float, name: str) -> float:
     """A number from 0 to 1."""
     if not _is_number(value):

@@ -14,11 +14,11 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from course.data import camvid, shapes
 from course.data.camvid import CamVid
-from course.data.folder import Source, locate
 from course.data.shapes import Shapes
 from course.metrics import class_iou, confusion_matrix
 from course.models.backbones import efficientnet_lite0
 from course.models.fcn import FCN, head, logits_of, losses
+from course.models.mobilenet import imagenet_mobilenet_v2
 from course.models.stages import Frozen, Stages, efficientnet_lite0_stages, mobilenet_v2_stages
 from course.recipes import Plan
 from course.training import History, fit, pick_device, to_device
@@ -40,11 +40,6 @@ DATA = {
 SIZE = {"shapes": 128, "camvid": (240, 320)}
 CLASSES = {"shapes": shapes.CLASSES, "camvid": camvid.CLASSES}
 STRIDES = (32, 16, 8, 4)
-IMAGENET = Source(
-    "ImageNet's MobileNetV2",
-    folders=("weights/mobilenet_v2",),
-    origin="it is the state dict of torchvision's mobilenet_v2(weights='IMAGENET1K_V1').features, put there with torch.save",
-)
 
 
 class Kept(Dataset):
@@ -90,7 +85,7 @@ def build(data: str = "shapes", *, finest: int = 4) -> FCN:
         # The network's own last stage would be two thirds of the weights. These pictures can do with less.
         last = nn.Sequential(convolution(112, 128, stride=2), convolution(128, 128))
     else:
-        given, channels = mobilenet_v2_stages(_mobilenet()), {4: 24, 8: 32, 16: 96, 32: 1280}
+        given, channels = mobilenet_v2_stages(imagenet_mobilenet_v2()), {4: 24, 8: 32, 16: 96, 32: 1280}
         last = given[32]
     stages = {4: Frozen(nn.Sequential(given[2], given[4])), 8: given[8], 16: given[16], 32: last}
     scores = {stride: head(channels[stride], 64, len(CLASSES[data])) for stride in STRIDES if stride >= finest}
@@ -157,12 +152,3 @@ def mean_iou_on(model: nn.Module, data: Dataset, classes: int, *, device="auto",
             confusion += confusion_matrix(predictions, targets, classes)
     model.train(was_training)
     return class_iou(confusion).nanmean().item()
-
-
-def _mobilenet() -> nn.Module:
-    from torchvision.models import mobilenet_v2
-
-    name = "mobilenet_v2_features_torchvision_keys.pth"
-    mobilenet = mobilenet_v2(weights=None)
-    mobilenet.features.load_state_dict(torch.load(locate(IMAGENET, (name,)) / name, map_location="cpu", weights_only=True))
-    return mobilenet
