@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from course.checkpoint import Checkpoint, Run, fingerprint
 from course.history import History
@@ -30,9 +30,11 @@ def fit(
     model: nn.Module,
     data: Dataset | Iterable,
     *,
-    loss: Callable[[object, object], Losses],
+    loss: Callable[[object, object], Losses] | None = None,
+    batch_loss: Callable[[object, object], Losses] | None = None,
     epochs: int,
     batch_size: int = 32,
+    collate: Callable[[list], object] | None = None,
     optimiser: torch.optim.Optimizer | None = None,
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     device: str | torch.device = "auto",
@@ -48,7 +50,11 @@ def fit(
         model: called with a batch of inputs. It is moved to `device`, left there, and left in evaluation mode.
         data: a Dataset of (input, target), shuffled anew each epoch, or any iterable of ready batches (inputs, targets).
         loss: (model's output, targets) → a scalar, or a dict of scalars whose sum is minimised and which are recorded by name.
+        batch_loss: (inputs, targets) → the same, in place of `loss`, for a model that computes its losses itself: a detector looks at
+            the targets to choose the regions that it learns from. `fit(detector, data, batch_loss=detector.losses, …)`.
         epochs: how often all the data are seen.
+        collate: a list of a Dataset's items → (inputs, targets); by default they are stacked, which needs items of equal shapes. Pictures
+            of different sizes, or with different numbers of objects, go as lists: `course.data.shapes.collate`.
         optimiser: of the model's parameters; by default Adam with a learning rate of 0.005. Its learning rate is the peak of one
             cycle: it rises over the first 30 % of the steps and then falls to nothing (L. Smith and N. Topin, 2017,
             arXiv:1708.07120), so that a short training ends settled. Afterwards it is what it was.
@@ -65,16 +71,18 @@ def fit(
     Returns: the History. Ctrl-C, or the stop button, ends the training after the step under way and returns the history so far; the
         model keeps what it has learnt. A second Ctrl-C does not wait for the step's end.
 
-    Raises: ValueError if there are no data, the loss is no longer a number, mixed precision is asked for without CUDA, or the checkpoint
-        is of another run; FileNotFoundError if its folder does not exist; MemoryError if the GPU's memory is full.
+    Raises: ValueError if there are no data, items cannot be stacked, a loss is no longer a number, mixed precision is asked for without
+        CUDA, or the checkpoint is of another run; TypeError for data or losses of another kind; FileNotFoundError if the checkpoint's
+        folder does not exist; MemoryError if the GPU's memory is full.
     """
     from tqdm.auto import tqdm
 
+    losses = _losses(model, loss, batch_loss)
     device = pick_device(device)
     mixed = _mixed_precision(mixed_precision, device)
     model.to(device)
     optimiser = optimiser or torch.optim.Adam(model.parameters(), lr=5e-3)
-    batches = _batches(data, batch_size, seed)
+    batches = _batches(data, batch_size, seed, collate)
     file = Checkpoint(checkpoint, _fingerprint(model, optimiser, data, batch_size, epochs=epochs, seed=seed))
     # fork_rng: training draws from `seed`, and afterwards the caller's random numbers go on as if nothing had happened.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _peaks_kept(optimiser) as peaks:
@@ -92,7 +100,7 @@ def fit(
                     model.train()
                     for inputs, targets in run.batches_to_come():
                         with interrupt_afterwards():
-                            _step(run, to_device(inputs, device), to_device(targets, device), loss)
+                            _step(run, to_device(inputs, device), to_device(targets, device), losses)
                         bar.set_postfix(_latest(run.history), refresh=False)
                         bar.update()
                     _end_epoch(run, validate)
@@ -135,9 +143,22 @@ def _mixed_precision(wanted: bool | None, device: torch.device) -> bool:
     return device.type == "cuda" if wanted is None else bool(wanted)
 
 
-def _batches(data, batch_size: int, seed: int) -> Iterable:
+def _losses(model: nn.Module, loss: Callable | None, batch_loss: Callable | None) -> Callable[[object, object], Losses]:
+    """(inputs, targets) → what is minimised."""
+    if (loss is None) == (batch_loss is None):
+        raise TypeError(
+            "fit takes one of loss=, of the model's output and the targets, and batch_loss=, of the inputs and the targets, "
+            f"and got {'neither' if loss is None else 'both'}."
+        )
+    return batch_loss or (lambda inputs, targets: loss(model(inputs), targets))
+
+
+def _batches(data, batch_size: int, seed: int, collate: Callable | None) -> Iterable:
     if isinstance(data, Dataset):
-        batches = DataLoader(data, batch_size, shuffle=len(data) > 0, generator=torch.Generator().manual_seed(seed))
+        order = torch.Generator().manual_seed(seed)
+        batches = DataLoader(data, batch_size, shuffle=len(data) > 0, generator=order, collate_fn=collate or _stack)
+    elif collate is not None:
+        raise TypeError(f"collate= makes batches of a Dataset's items, and a {type(data).__name__} is taken to hold batches already.")
     elif hasattr(data, "__len__"):
         batches = data
     else:
@@ -145,6 +166,15 @@ def _batches(data, batch_size: int, seed: int) -> Iterable:
     if len(batches) == 0:
         raise ValueError("There is nothing to train on: the data are empty.")
     return batches
+
+
+def _stack(items: list):
+    try:
+        return default_collate(items)
+    except (RuntimeError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"The items of a batch cannot be stacked ({error}): give collate=, such as course.data.shapes.collate, which makes lists."
+        ) from error
 
 
 def _fingerprint(model: nn.Module, optimiser, data, batch_size: int, **numbers: int) -> dict:
@@ -166,10 +196,10 @@ def _peaks_kept(optimiser: torch.optim.Optimizer) -> Iterator[list[float]]:
             group["lr"] = peak
 
 
-def _step(run: Run, inputs, targets, loss: Callable) -> None:
+def _step(run: Run, inputs, targets, losses_of: Callable) -> None:
     run.whole = False
     with torch.autocast("cuda", torch.float16) if run.scaler.is_enabled() else contextlib.nullcontext():
-        losses = loss(run.model(inputs), targets)
+        losses = losses_of(inputs, targets)
     losses = {"loss": losses} if isinstance(losses, Tensor) else losses
     values = {name: part.item() for name, part in losses.items()}
     for name, value in values.items():

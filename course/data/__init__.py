@@ -1,3 +1,3 @@
-"""Pictures and data sets: `photos` (real), `shapes` and `counted_objects` (generated); `camvid`, `voc`, `pets`, `pennfudan` and `coco`
-(read from a folder).
+"""Pictures and data sets: `photos` (real), `shapes` and `counted_objects` (generated); `camvid`, `voc`, `pets`, `pennfudan`, `bccd`
+and `coco` (read from a folder).
 """

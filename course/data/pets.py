@@ -16,7 +16,7 @@ from torch import Tensor
 from course.data.folder import Archive, Source, locate
 from course.data.items import BrokenItem, Items, choose, read_image, read_labels, read_list
 from course.data.resizing import Size, resize_image, resize_labels, resize_target, sides
-from course.data.voc_xml import read_boxes
+from course.data.voc_xml import box_target, read_boxes
 from course.ops.labels import VOID
 
 CLASSES = ("background", "pet")
@@ -101,8 +101,7 @@ class Pets(Items):
             return resized, resize_labels(labels, self.size) if self.size else labels
         boxes, _, _ = read_boxes(self._annotation(name), image, SPECIES)
         labels = torch.full((len(boxes),), self.labels[name])
-        area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        target = {"boxes": boxes, "labels": labels, "area": area, "iscrowd": torch.zeros_like(labels), "image_id": index}
+        target = box_target(boxes, labels) | {"image_id": index}
         return resized, resize_target(target, before, self.size) if self.size else target
 
     def _annotation(self, name: str):

@@ -18,7 +18,7 @@ from course.data.folder import Archive, Source, locate
 from course.data.items import BrokenItem, Items, choose, read_image, read_labels, read_list
 from course.data.masks import mask_target, split_objects
 from course.data.resizing import Size, resize_image, resize_labels, resize_target, sides
-from course.data.voc_xml import read_boxes
+from course.data.voc_xml import box_target, read_boxes
 from course.ops.labels import VOID
 
 CLASSES = (
@@ -109,8 +109,7 @@ class VOC(Items):
 
     def _boxes(self, name: str, image: Tensor) -> dict:
         boxes, labels, difficult = read_boxes(self.folder / "Annotations" / f"{name}.xml", image, self.classes)
-        area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        return {"boxes": boxes, "labels": labels, "difficult": difficult, "area": area, "iscrowd": torch.zeros_like(labels)}
+        return box_target(boxes, labels) | {"difficult": difficult}
 
     def _instances(self, name: str, image: Tensor, semantic: Tensor) -> dict:
         path = self.folder / "SegmentationObject" / f"{name}.png"

@@ -1,4 +1,4 @@
-"""Boxes from an annotation file in Pascal VOC's XML, which Oxford Pets and many other sets use too.
+"""Boxes from an annotation file in Pascal VOC's XML, which Oxford Pets, BCCD and many other sets use too.
 
 M. Everingham and J. Winn, "The PASCAL Visual Object Classes Challenge 2012 Development Kit", 2012, section 8. There a box is the first
 and the last pixel that belong to it, counted from 1. Here it is the edges around them, counted from 0: x1 = xmin − 1, x2 = xmax, so that
@@ -52,6 +52,12 @@ def read_boxes(path: Path, image: Tensor, classes: Sequence[str]) -> tuple[Tenso
         difficult.append(_number(entry, "difficult", path, default=0.0) != 0)
     tensor = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)  # [N, 4]
     return tensor, torch.tensor(labels, dtype=torch.long), torch.tensor(difficult, dtype=torch.bool)
+
+
+def box_target(boxes: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Boxes `[N, 4]` and labels `[N]` → a detection target: boxes, labels, area, iscrowd."""
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return {"boxes": boxes, "labels": labels, "area": area, "iscrowd": torch.zeros_like(labels)}
 
 
 def _box(entry: ElementTree.Element, number: int, path: Path, height: int, width: int) -> list[float]:

@@ -1,5 +1,8 @@
-"""How good an answer is: label maps (`segmentation`), detected boxes and masks (`detection`), poses (`keypoints`)."""
+"""How good an answer is: label maps (`segmentation`), detected boxes and masks (`detection`), how many they are (`counting`),
+poses (`keypoints`).
+"""
 
+from course.metrics.counting import Count, count_objects
 from course.metrics.detection import (
     COCO_THRESHOLDS,
     DetectionScores,
@@ -22,6 +25,7 @@ from course.metrics.segmentation import (
 
 __all__ = [
     "COCO_THRESHOLDS",
+    "Count",
     "DetectionScores",
     "PrecisionRecall",
     "VOID",
@@ -32,6 +36,7 @@ __all__ = [
     "box_lengths",
     "class_iou",
     "confusion_matrix",
+    "count_objects",
     "mean_average_precision",
     "mean_iou",
     "pck",

@@ -116,7 +116,8 @@ class RPN(nn.Module):
         maps = list(levels.values()) if isinstance(levels, Mapping) else list(levels)
         objectness, deltas = self.head(maps)
         shapes = [tuple(level.shape[-2:]) for level in maps]
-        anchors = anchor_grid(size, shapes, self.sizes, self.aspect_ratios, dtype=maps[0].dtype, device=maps[0].device)  # [N, 4]
+        dtype = torch.promote_types(maps[0].dtype, torch.float32)  # half precision has no number for every pixel beyond 2048
+        anchors = anchor_grid(size, shapes, self.sizes, self.aspect_ratios, dtype=dtype, device=maps[0].device)  # [N, 4]
         counts = torch.tensor([level[0].numel() for level in objectness], device=anchors.device)  # [levels]
         return Predictions(
             anchors,

@@ -1,5 +1,6 @@
 """The loop learns, records, repeats itself exactly, stops when asked, and says nothing that nobody reads."""
 
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
+from course.data.shapes import collate
 from course.progress import watched
 from course.training import _mixed_precision, fit, pick_device, to_device
 
@@ -299,6 +301,142 @@ def test_a_full_gpu_is_told_with_what_to_lower(tmp_path):
     with pytest.raises(MemoryError, match=r"smaller\. .*run\.pt stays as it was last written\.$"):
         fit(model(), line(), loss=loss, epochs=3, batch_size=32, device="cpu", checkpoint=kept)
     assert kept.exists()
+
+
+class Pictures(Dataset):
+    """Pictures of different sizes with 0 to 3 boxes each; every item draws, as augmentation does."""
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        image = torch.full((3, 4 + index, 6), index / 10) + 0.1 * torch.rand(())
+        count = index % 4
+        return image, {"boxes": torch.full((count, 4), float(index)), "labels": torch.ones(count, dtype=torch.long), "image_id": index}
+
+
+class Detector(nn.Module):
+    """Computes its losses itself, with a random sample, as Faster R-CNN does: `losses(images, targets)`."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(3, 4)
+
+    def forward(self, images):
+        return self.layer(torch.stack([image.mean((1, 2)) for image in images]))  # [N, 4]
+
+    def losses(self, images, targets):
+        assert self.training and isinstance(images, list) and isinstance(targets, list)
+        found = self(images)
+        box = sum((found[i] - target["boxes"]).square().sum() for i, target in enumerate(targets))
+        return {"box": 0.01 * box / len(images), "sampled": found[torch.randperm(len(images))[0]].square().sum()}
+
+
+def detect(detector, *, losses=None, epochs=3, **options):
+    options = {"batch_size": 4, "collate": collate, "device": "cpu", "optimiser": sgd(detector, 0.05)} | options
+    return fit(detector, Pictures(), batch_loss=losses or detector.losses, epochs=epochs, **options)
+
+
+def test_items_that_cannot_be_stacked_are_collated_and_a_detector_computes_its_own_losses():
+    seen = []
+
+    def losses(images, targets):
+        assert [target["image_id"] for target in targets] == [len(image[0]) - 4 for image in images]
+        seen.append([target["image_id"] for target in targets])
+        return mine.losses(images, targets)
+
+    mine, theirs = Detector(), Detector()
+    history = detect(mine, losses=losses, epochs=2)
+    assert [len(batch) for batch in seen] == [4, 4, 2] * 2
+    assert sorted(sum(seen[:3], [])) == sorted(sum(seen[3:], [])) == list(range(10)) and seen[:3] != seen[3:]
+    assert set(history.steps) == set(history.epochs) == {"box", "sampled"} and history.count() == 6
+    # The same steps by hand, with the order that was seen and the same draws.
+    optimiser = sgd(theirs, 0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.05, total_steps=6, cycle_momentum=False)
+    torch.manual_seed(0)
+    for number, batch in enumerate(seen):
+        images, targets = collate([Pictures()[index] for index in batch])
+        optimiser.zero_grad()
+        parts = theirs.losses(images, targets)
+        assert [history.steps[name][number] for name in parts] == [part.item() for part in parts.values()]
+        sum(parts.values()).backward()
+        optimiser.step()
+        schedule.step()
+    torch.testing.assert_close(mine.state_dict(), theirs.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_a_detector_goes_on_with_lists_of_pictures_bit_for_bit(tmp_path, step, capsys):
+    whole = Detector()
+    expected = detect(whole)
+    stopped, steps = Detector(), []
+
+    def losses(images, targets):
+        steps.append(1)
+        if len(steps) == step:
+            signal.raise_signal(signal.SIGINT)
+        return stopped.losses(images, targets)
+
+    kept = tmp_path / "run.pt"
+    assert detect(stopped, losses=losses, checkpoint=kept).count() == step
+    resumed = Detector()
+    history = detect(resumed, checkpoint=kept)
+    assert f"The training goes on from {kept}, after {step} of 9 steps." in capsys.readouterr().out
+    assert history.steps == expected.steps and history.epochs == expected.epochs
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
+
+
+def test_a_batch_loss_takes_ready_batches_too():
+    mine, theirs, batch = Detector(), Detector(), collate([Pictures()[index] for index in range(4)])
+    fit(mine, [batch], batch_loss=mine.losses, epochs=2, device="cpu")
+    fit(theirs, [batch], loss=lambda _, targets: theirs.losses(batch[0], targets), epochs=2, device="cpu")
+    torch.testing.assert_close(mine.state_dict(), theirs.state_dict(), rtol=0, atol=0)
+
+
+def test_how_losses_and_collate_are_refused():
+    m = Detector()
+    before = m.layer.weight.clone()
+    with pytest.raises(TypeError, match=r"one of loss=, .*, and batch_loss=, .*, and got neither\.$"):
+        fit(m, Pictures(), epochs=1)
+    with pytest.raises(TypeError, match=r"and got both\.$"):
+        fit(m, Pictures(), loss=F.mse_loss, batch_loss=m.losses, epochs=1)
+    with pytest.raises(TypeError, match="collate= makes batches of a Dataset's items, and a list is taken to hold batches already"):
+        fit(m, [collate([Pictures()[0]])], batch_loss=m.losses, collate=collate, epochs=1)
+    with pytest.raises(ValueError, match=r"cannot be stacked \(stack expects .* equal size.*\): give collate=, such as"):
+        detect(m, collate=None)
+    assert torch.equal(m.layer.weight, before)
+
+
+def test_the_part_of_a_detectors_loss_that_is_no_number_is_named_with_its_step():
+    m, steps, weights = Detector(), [], []
+
+    def losses(images, targets):
+        steps.append(1)
+        weights.append(m.layer.weight.detach().clone())
+        parts = m.losses(images, targets)
+        return parts | {"sampled": parts["sampled"] * (float("inf") if len(steps) == 5 else 1)}
+
+    with pytest.raises(ValueError, match="^The sampled became inf at step 5: try a smaller learning rate"):
+        detect(m, losses=losses)
+    assert torch.equal(m.layer.weight, weights[-1]) and not torch.equal(weights[-1], weights[-2])
+
+
+def test_a_detector_that_fills_the_gpu_is_told_what_to_lower_and_keeps_its_last_epoch(tmp_path):
+    m, steps, kept = Detector(), [], tmp_path / "run.pt"
+
+    def losses(images, targets):
+        steps.append(1)
+        if len(steps) == 5:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return m.losses(images, targets)
+
+    with pytest.raises(MemoryError, match=r"memory is full at step 5: lower batch_size.*run\.pt stays as it was last written\.$"):
+        detect(m, losses=losses, checkpoint=kept)
+    whole, resumed = Detector(), Detector()
+    expected, history = detect(whole), detect(resumed, checkpoint=kept)
+    assert history.steps == expected.steps
+    torch.testing.assert_close(resumed.state_dict(), whole.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.gpu

@@ -96,6 +96,25 @@ def penn_fudan(root: Path, count: int = 6) -> Path:
     return folder
 
 
+def bccd(root: Path) -> Path:
+    """Two pictures for training, one of them with a click among its cells, one for validation and one for the test, without a cell."""
+    folder = root / "bccd" / "BCCD"
+    cells = {
+        "BloodImage_00000": [("RBC", 3, 2, 8, 9), ("WBC", 11, 6, 30, 15), ("RBC", 20, 4, 20, 4), ("Platelets", 1, 1, 4, 3)],
+        "BloodImage_00001": [("RBC", 9, 9, 20, 22)],
+        "BloodImage_00002": [("Platelets", 5, 4, 8, 8)],
+        "BloodImage_00003": [],
+    }
+    names = list(cells)
+    (folder / "ImageSets" / "Main").mkdir(parents=True)
+    for split, listed in (("train", names[:2]), ("val", names[2:3]), ("trainval", names[:3]), ("test", names[3:])):
+        (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for name in listed))
+    for number, (name, boxes) in enumerate(cells.items()):
+        write_picture(folder / "JPEGImages" / f"{name}.jpg", 20 + 2 * number, 30)
+        write_xml(folder / "Annotations" / f"{name}.xml", 20 + 2 * number, 30, boxes)
+    return folder
+
+
 def camvid(root: Path) -> Path:
     """Two frames, which between them have every class and unlabelled pixels."""
     folder = root / "camvid"
