@@ -1,4 +1,4 @@
-"""A Player whose trace is computed anew from what the viewer sets: sliders, choices, boxes that can be dragged.
+"""A Player whose trace is computed anew from what the viewer sets: sliders, choices, boxes that can be dragged, cells that can be clicked.
 
     def threshold(level):
         return Trace(...)
@@ -11,6 +11,7 @@ than answers only the newest is. What the function refuses is said in the widget
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,8 +20,9 @@ import numpy as np
 import traitlets
 
 from segwidgets.boxes import Place
+from segwidgets.panels import Film, Grid, Panel, Picture
 from segwidgets.player import Player
-from segwidgets.trace import Trace
+from segwidgets.trace import Cell, Trace
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,47 @@ class DragBox:
         return {"panel": self.panel, "box": self.box}
 
 
-Setting = Slider | Choice | DragBox
+@dataclass(frozen=True)
+class PickCell:
+    """A place that can be clicked: one of `rows` × `columns` cells of the picture or film `panel`, or a cell of the grid `panel`.
+
+    Its value is (row, column). In the browser the cell is outlined, and the arrow keys move it, too.
+
+    Args:
+        size: height and width of a cell in pixels of the picture as shown; by default the cells divide it evenly. Cells at the right
+            and the lower edge may reach beyond it.
+    """
+
+    name: str
+    panel: str
+    rows: int
+    columns: int
+    value: Cell
+    size: tuple[float, float] | None = None
+    label: str = ""
+    kind: ClassVar[str] = "cell"
+
+    def __post_init__(self):
+        if self.size is not None:
+            object.__setattr__(self, "size", tuple(map(float, self.size)))
+        object.__setattr__(self, "value", self.checked(self.value))
+
+    def checked(self, value) -> Cell:
+        try:
+            row, column = (operator.index(each) for each in value)
+        except (TypeError, ValueError):
+            row = column = -1
+        if not (0 <= row < self.rows and 0 <= column < self.columns):
+            raise ValueError(
+                f"{self.name} is {value!r}; a cell is a row from 0 to {self.rows - 1} and a column from 0 to {self.columns - 1}"
+            )
+        return row, column
+
+    def wire(self) -> dict:
+        return {"panel": self.panel, "rows": self.rows, "columns": self.columns, "size": self.size and list(self.size)}
+
+
+Setting = Slider | Choice | DragBox | PickCell
 
 
 class Live(Player):
@@ -125,7 +167,7 @@ class Live(Player):
         settings: what can be set, in the order in which it stands under the animation.
 
     Raises:
-        TypeError, ValueError: `compute` returns no Trace, two settings have the same name, or a box to drag isn't there.
+        TypeError, ValueError: `compute` returns no Trace, two settings have the same name, or what is dragged or clicked isn't there.
     """
 
     _settings = traitlets.List().tag(sync=True)
@@ -183,13 +225,29 @@ class Live(Player):
 
 
 def _check_place(setting: Setting, trace: Trace) -> None:
-    """A box to drag must be there, and where its setting says that it is."""
-    if not isinstance(setting, DragBox):
-        return
-    panel = next((panel for panel in trace.panels if panel.id == setting.panel), None)
+    """What is dragged or clicked must be there."""
+    panel = next((panel for panel in trace.panels if panel.id == getattr(setting, "panel", None)), None)
+    if isinstance(setting, DragBox):
+        _check_box(setting, panel)
+    elif isinstance(setting, PickCell):
+        _check_cells(setting, panel)
+
+
+def _check_box(setting: DragBox, panel: Panel | None) -> None:
+    """The box must also be where its setting says that it is."""
     boxes = getattr(panel, "boxes", None)
     if boxes is None or not 0 <= setting.box < len(boxes):
         raise ValueError(f"{setting.name} drags box {setting.box} of the panel {setting.panel!r}, and there is no such box")
     place = boxes.places[setting.box]
     if not np.allclose(place, setting.value, atol=0.01):
         raise ValueError(f"{setting.name} is {setting.value}, but the function puts box {setting.box} at {tuple(place.tolist())}")
+
+
+def _check_cells(setting: PickCell, panel: Panel | None) -> None:
+    if not isinstance(panel, (Grid, Picture, Film)):
+        raise ValueError(f"{setting.name} picks a cell of {setting.panel!r}, and there is no such grid, picture or film")
+    if isinstance(panel, Grid) and (setting.rows, setting.columns) != (panel.rows, panel.columns):
+        raise ValueError(
+            f"{setting.name} picks one of {setting.rows} × {setting.columns} cells of {setting.panel!r}, which has "
+            f"{panel.rows} × {panel.columns}"
+        )

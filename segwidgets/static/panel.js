@@ -6,6 +6,7 @@ import { element } from "./element.js";
 import { FrameStore } from "./frames.js";
 import { formatNumber } from "./format.js";
 import { boxesOfCells } from "./layout.js";
+import { boxOfCell } from "./picking.js";
 import { SegmentationView } from "./segmentation.js";
 
 const MOST_NUMBERED = 144; // cells of a heat map that also show their numbers
@@ -28,6 +29,7 @@ export class PanelView {
     caption.append(this.title, this.note);
     this.stage = element(document, "div", `segw-stage segw-${spec.kind}`);
     this.root.append(caption, this.stage);
+    this.picks = []; // outlines of cells that can be picked
     this.marks = new Map(); // "role:index" → the element that shows it, kept between steps so that it glides
     this.build(reader);
     this.former = null;
@@ -166,8 +168,9 @@ export class PanelView {
 
   /**
    * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>, before: Float32Array|null, frame: number,
-   *   boxes: object[], draggable: number[]}} state `asked` cells show "?", and with `before` also what is there already and will be added to; `frame` of a film;
-   *   `boxes` of a picture or film, as `TraceReader.boxesAt` gives them, and the numbers of those that are `draggable`
+   *   boxes: object[], draggable: number[], picked: object[]}} state `asked` cells show "?", and with `before` also what is there already and will be added to; `frame` of a film;
+   *   `boxes` of a picture or film, as `TraceReader.boxesAt` gives them, and the numbers of those that are `draggable`;
+   *   the cells that are `picked`, as `Settings.outlined` gives them
    */
   draw(state) {
     if (this.spec.kind === "film") this.showFrame(state.frame);
@@ -177,6 +180,18 @@ export class PanelView {
     this.regions?.draw(state.asked.size ? state.past : state.values, state.past);
     if (this.palette) this.drawHeat(state);
     if (this.cells && this.spec.kind === "grid") this.drawNumbers(state);
+    this.drawPicked(state.picked);
+  }
+
+  drawPicked(picked) {
+    while (this.picks.length < picked.length) {
+      this.picks.push(element(this.document, "div", "segw-pick"));
+      this.stage.append(this.picks.at(-1));
+    }
+    picked.forEach(({ setting, cell, focused }, i) => {
+      this.picks[i].classList.toggle("segw-focused", focused);
+      this.lay(this.picks[i], boxOfCell(cell, setting, this.spec));
+    });
   }
 
   drawNumbers({ values, kept, fresh, asked, before }) {
@@ -257,8 +272,7 @@ export class PanelView {
     for (const [key, box] of wanted) this.place(key, box, hovered);
   }
 
-  place(key, [x1, y1, x2, y2], hovered) {
-    const { columns, rows } = this.spec;
+  place(key, box, hovered) {
     let mark = this.marks.get(key);
     if (!mark) {
       mark = element(this.document, "div", "segw-mark");
@@ -268,8 +282,14 @@ export class PanelView {
     }
     mark.classList.toggle("segw-hover", hovered);
     mark.style.zIndex = String(ORDER.indexOf(mark.dataset.role));
+    this.lay(mark, box);
+  }
+
+  /** Puts an element where a box lies, in cells or pixels of the panel. */
+  lay(made, [x1, y1, x2, y2]) {
+    const { columns, rows } = this.spec;
     const percent = (part, whole) => `${(100 * part) / whole}%`;
-    Object.assign(mark.style, {
+    Object.assign(made.style, {
       left: percent(x1, columns), top: percent(y1, rows), width: percent(x2 - x1, columns), height: percent(y2 - y1, rows),
     });
   }

@@ -259,6 +259,7 @@ export class Player extends Playback {
         frame: reader.frameAt(id, asked ? step - 1 : step),
         boxes: this.boxes(id),
         draggable: this.settings?.boxes.filter(({ panel }) => panel === id).map(({ box }) => box) ?? [],
+        picked: this.settings?.outlined(id) ?? [],
       });
       view.mark(inQuestion ? view.regions ? {} : withoutAnswer(marks[id], [...fresh]) : asked ? { read: marks[id]?.read ?? [] } : marks[id]);
     }

@@ -1,9 +1,11 @@
-// What the viewer sets under an animation: sliders, choices, and boxes that are dragged on a picture. A change is asked of the kernel.
+// What the viewer sets under an animation: sliders, choices, boxes that are dragged on a picture, and cells that are clicked. A change is
+// asked of the kernel.
 
 import { Asking } from "./asking.js";
 import { cursorOf, gripAt, moved } from "./dragging.js";
 import { element } from "./element.js";
 import { formatNumber } from "./format.js";
+import { cellBeside, cellNear, sameCell } from "./picking.js";
 
 const REACH = 9; // pixels on the screen around a side where it can be gripped
 const NUDGES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -14,9 +16,10 @@ export class Settings {
    * @param {(values: object, id: string) => void} send
    */
   constructor(player, settings, values, send) {
-    Object.assign(this, { player, settings, first: structuredClone(values), values: structuredClone(values), grip: null });
+    Object.assign(this, { player, settings, first: structuredClone(values), values: structuredClone(values), grip: null, focused: "" });
     this.document = player.document;
     this.boxes = settings.filter((setting) => setting.kind === "box");
+    this.cells = settings.filter((setting) => setting.kind === "cell");
     this.asking = new Asking(send, (said) => this.say(said));
     this.build();
     this.listen();
@@ -78,11 +81,7 @@ export class Settings {
     const made = this.button(`Move ${setting.label}`, () => {});
     made.dataset.setting = setting.name;
     made.title = "Drag the box on the picture; or, while this button has the focus, move it by the arrow keys, with Shift its lower right corner";
-    made.addEventListener("keydown", (event) => {
-      const by = NUDGES[event.key];
-      if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
-      event.preventDefault();
-      event.stopPropagation();
+    onArrows(made, (by, event) => {
       const size = this.sizeOf(setting);
       const nudge = Math.max(1, Math.round(size.columns / 100));
       const grip = event.shiftKey ? "x2 y2" : "x1 y1 x2 y2";
@@ -90,6 +89,22 @@ export class Settings {
     });
     this.root.append(made);
     return () => {};
+  }
+
+  /** Its button has the focus, not the cell: each answer makes the panel anew, and the focus would be lost. */
+  cell(setting) {
+    const made = this.button("", () => {});
+    made.dataset.setting = setting.name;
+    made.title = `Click on the panel; or, while this button has the focus, move by the arrow keys among ${setting.rows} × ${setting.columns}`;
+    onArrows(made, (by) => this.pick(setting, cellBeside(this.values[setting.name], by, setting)));
+    const { signal } = this.player.gone;
+    made.addEventListener("focus", () => this.focus(setting.name), { signal });
+    made.addEventListener("blur", () => this.focus(""), { signal });
+    this.root.append(made);
+    return ([row, column]) => {
+      made.textContent = `${setting.label}: row ${row}, column ${column}`;
+      made.setAttribute("aria-label", `${made.textContent}; the arrow keys move it`);
+    };
   }
 
   say({ text, wrong }) {
@@ -115,7 +130,7 @@ export class Settings {
     if (!this.asking.answered(answer)) return;
     if (!answer.error) this.toResult();
     await this.player.replacing; // the new picture, with the box where it was dropped
-    if (this.asking.open || this.grip) return;
+    if (this.asking.open || this.dragging) return;
     this.followed(values);
     this.player.dragged = null;
     this.player.draw();
@@ -123,9 +138,10 @@ export class Settings {
 
   /** Values that another view of the widget, or Python, has set. */
   followed(values) {
-    if (this.asking.open || this.grip) return;
+    if (this.asking.open || this.dragging) return;
     this.values = structuredClone(values);
     this.update(values);
+    if (this.cells.length) this.player.draw(); // its outline may come after the new trace
   }
 
   /** Who is at the beginning sees the result of a change, which stands at the end. */
@@ -138,6 +154,11 @@ export class Settings {
 
   sizeOf({ panel }) {
     return this.player.reader.panelById.get(panel);
+  }
+
+  /** A box that is held stays under the pointer, whatever the kernel says; a cell that is held has been picked. */
+  get dragging() {
+    return this.grip !== null && !this.grip.cell;
   }
 
   drag(setting, place) {
@@ -170,8 +191,9 @@ export class Settings {
 
   take(event) {
     if (event.button !== 0) return;
-    this.grip = this.gripped(event);
+    this.grip = this.gripped(event) ?? this.picked(event);
     if (!this.grip) return;
+    if (this.grip.cell) this.pick(this.grip.setting, this.grip.cell);
     event.preventDefault(); // no text is selected, nothing else dragged
     this.player.root.focus({ preventScroll: true });
     this.player.root.setPointerCapture(event.pointerId);
@@ -179,16 +201,59 @@ export class Settings {
 
   move(event) {
     if (!this.grip) {
-      this.player.root.style.cursor = this.boxes.length ? cursorOf(this.gripped(event)?.grip ?? "") : "";
+      const grip = this.gripped(event)?.grip;
+      this.player.root.style.cursor = grip ? cursorOf(grip) : this.picked(event) ? "pointer" : "";
       return;
     }
-    const { setting, grip, place, at } = this.grip;
+    const { setting, grip, place, at, cell } = this.grip;
     const view = this.player.views.find((each) => each.spec.id === setting.panel);
     const [x, y] = view.pointAt(event);
-    this.drag(setting, moved(place, grip, x - at[0], y - at[1], this.sizeOf(setting)));
+    if (cell) this.pick(setting, cellNear(setting, view.spec, x, y));
+    else this.drag(setting, moved(place, grip, x - at[0], y - at[1], this.sizeOf(setting)));
   }
 
   drop() {
     this.grip = null;
   }
+
+  // ---- cells of a panel ---------------------------------------------------------------------------------------------
+
+  pick(setting, cell) {
+    if (sameCell(cell, this.values[setting.name])) return;
+    this.change({ [setting.name]: cell });
+    this.player.draw();
+  }
+
+  focus(name) {
+    this.focused = name;
+    this.player.draw();
+  }
+
+  /** The cell under the pointer that can be clicked. */
+  picked(event) {
+    for (const setting of this.cells) {
+      const view = this.player.views.find((each) => each.spec.id === setting.panel);
+      if (!view?.stage.contains(event.target)) continue;
+      const [x, y] = view.pointAt(event);
+      return { setting, cell: cellNear(setting, view.spec, x, y) };
+    }
+    return null;
+  }
+
+  /** The cells of a panel that are outlined. */
+  outlined(panel) {
+    return this.cells.filter((setting) => setting.panel === panel)
+      .map((setting) => ({ setting, cell: this.values[setting.name], focused: this.focused === setting.name }));
+  }
+}
+
+/** Calls `move` with columns and rows when an arrow key is pressed while the button has the focus, and nothing else hears of it. */
+function onArrows(button, move) {
+  button.addEventListener("keydown", (event) => {
+    const by = NUDGES[event.key];
+    if (!by || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    move(by, event);
+  });
 }

@@ -148,5 +148,8 @@ def test_under_node(path, given):
 def test_every_file_of_javascript_tests_is_found():
     assert [path.name for path in TESTS] == [
         f"{name}.test.js"
-        for name in ("asking", "boxes", "controls", "curves", "dragging", "format", "frames", "layout", "playback", "segmentation", "trace")
+        for name in (
+            *("asking", "boxes", "controls", "curves", "dragging", "format", "frames", "layout", "picking", "playback", "segmentation"),
+            "trace",
+        )
     ]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from segwidgets import Trace, TraceStep
-from segwidgets.live import Choice, DragBox, Live, Slider
-from segwidgets.panels import Boxes, Grid, Picture
+from segwidgets.live import Choice, DragBox, Live, PickCell, Slider
+from segwidgets.panels import Bars, Boxes, Film, Grid, Picture
 
 LEVEL = Slider("level", 0, 10, step=1, value=3)
 
@@ -18,6 +18,12 @@ def counted(level):
 
 def boxed(box=(10.0, 20.0, 30.0, 40.0), at=None):
     return Trace("boxed", panels=[Picture("photo", np.zeros((50, 60, 3), np.uint8), boxes=Boxes([at or box]))], steps=[TraceStep("A box.")])
+
+
+def placed(cell):
+    """A film and a grid, each with 5 × 6 cells; the grid says which is picked."""
+    panels = [Film("film", [np.zeros((50, 60, 3), np.uint8)]), Grid("cells", np.zeros((5, 6)), empty=True), Bars("bars", [1], ["a"])]
+    return Trace("placed", panels=panels, steps=[TraceStep("A cell.", writes={"cells": {cell: 1.0}})])
 
 
 class View:
@@ -115,6 +121,34 @@ def test_a_box_that_is_not_there_is_an_author_s_mistake():
             Live(boxed, [DragBox("box", panel=panel, box=box, value=place)])
     with pytest.raises(ValueError, match=r"but the function puts box 0 at \(1.0, 2.0, 3.0, 4.0\)"):
         Live(lambda box: boxed(at=(1, 2, 3, 4)), [DragBox("box", panel="photo", box=0, value=place)])
+
+
+@pytest.mark.parametrize("panel", ["film", "cells"])
+def test_a_cell_is_picked(monkeypatch, panel):
+    widget = Live(placed, [PickCell("cell", panel=panel, rows=5, columns=6, value=(1, 2))])
+    place = {"kind": "cell", "name": "cell", "label": "cell", "panel": panel, "rows": 5, "columns": 6, "size": None}
+    assert widget._settings == [place] and widget.values == {"cell": (1, 2)}
+    view = View(widget, monkeypatch)
+    assert view.ask(cell=[4, 5])["error"] == "" and widget.values == {"cell": (4, 5)}
+    assert np.argwhere(widget.trace.values_at("cells", -1) == 1).tolist() == [[4, 5]]
+    for value in [[5, 0], [0, 6], [-1, 0], [0, -1], [0], [0, 1, 2], [0.0, 1.0], "01", None, 3, [None, 1]]:
+        assert "a cell is a row from 0 to 4 and a column from 0 to 5" in view.ask(cell=value)["error"]
+    assert widget.values == {"cell": (4, 5)}
+
+
+def test_a_cell_may_have_a_size_of_its_own_and_indices_from_numpy():
+    setting = PickCell("cell", panel="film", rows=4, columns=4, value=np.array([3, 0]), size=np.array([16, 15]))
+    assert setting.value == (3, 0) and type(setting.value[0]) is int and setting.wire()["size"] == [16.0, 15.0]
+    with pytest.raises(ValueError, match=r"cell is \(4, 0\); a cell is a row from 0 to 3"):
+        PickCell("cell", panel="film", rows=4, columns=4, value=(4, 0))
+
+
+def test_a_panel_that_has_no_such_cells_is_an_author_s_mistake():
+    for panel in ("film's", "bars"):
+        with pytest.raises(ValueError, match="there is no such grid, picture or film"):
+            Live(placed, [PickCell("cell", panel=panel, rows=5, columns=6, value=(0, 0))])
+    with pytest.raises(ValueError, match="cell picks one of 4 × 6 cells of 'cells', which has 5 × 6"):
+        Live(placed, [PickCell("cell", panel="cells", rows=4, columns=6, value=(0, 0))])
 
 
 def test_python_sets_values_too():
