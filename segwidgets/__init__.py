@@ -6,10 +6,13 @@
 Each function returns a `Player`. Its steps come from `course.ops`, the same code that students read.
 """
 
+from segwidgets.anchors import anchors
+from segwidgets.assignment import assignment
 from segwidgets.box_codec import box_codec
 from segwidgets.conv_transpose import conv_transpose
 from segwidgets.feature_ladder import feature_ladder
 from segwidgets.localizer_loss import localizer_loss
+from segwidgets.loss_parts import loss_parts
 from segwidgets.nms import nms
 from segwidgets.pixel_loss import pixel_loss
 from segwidgets.player import Player
@@ -18,6 +21,8 @@ from segwidgets.predictions import predictions
 from segwidgets.rcnn import rcnn
 from segwidgets.receptive_field import receptive_field
 from segwidgets.regions import felzenszwalb, slic
+from segwidgets.roi_pool import roi_pool
+from segwidgets.rpn import rpn
 from segwidgets.selective_search import selective_search
 from segwidgets.sliding_window import sliding_window
 from segwidgets.sliding_window_count import sliding_window_count
@@ -29,17 +34,22 @@ __all__ = [
     "Player",
     "Trace",
     "TraceStep",
+    "anchors",
+    "assignment",
     "box_codec",
     "conv_transpose",
     "feature_ladder",
     "felzenszwalb",
     "localizer_loss",
+    "loss_parts",
     "nms",
     "pixel_loss",
     "pool",
     "predictions",
     "rcnn",
     "receptive_field",
+    "roi_pool",
+    "rpn",
     "selective_search",
     "slic",
     "sliding_window",
