@@ -40,7 +40,7 @@ def _signature(function: Callable) -> str:
         parameters = "".join(f"    {parameter},\n" for parameter in _parameters(signature))
         returns = inspect.formatannotation(signature.return_annotation)
         line = f"def {function.__name__}(\n{parameters}) -> {returns}:"
-    return re.sub(r"collections\.abc\.Sequence\[(\w+)\]", r"tuple[\1, ...]", line)  # the cases' sequences are all tuples
+    return re.sub(r"collections\.abc\.Sequence\[([\w.]+)\]", r"tuple[\1, ...]", line)  # the cases' sequences are all tuples
 
 
 def _parameters(signature: inspect.Signature) -> list[str]:

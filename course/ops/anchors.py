@@ -52,6 +52,24 @@ def base_anchors(sizes: Numbers, aspect_ratios: Numbers) -> Tensor:
     return (torch.stack((-width, -height, width, height), 1) / 2).round()  # [A, 4]
 
 
+def place_anchors(base: Tensor, map_size: IntOrPair, stride: IntOrPair) -> Tensor:
+    """Copy the anchors to every place of one map: places in reading order, all shapes of a place together. [H*W*A, 4]
+
+    Args:
+        base: [A, 4], floating-point, around (0, 0), as base_anchors gives them.
+        map_size: (H, W), or one integer for both.
+        stride: pixels from one place to the next, (down, across), or one integer for both.
+
+    Raises:
+        TypeError, ValueError: no such tensor, or no positive integers.
+    """
+    arguments.check_boxes(base, "base")
+    (height, width), (down, across) = arguments.pair(map_size, "map_size", 1), arguments.pair(stride, "stride", 1)
+    y, x = (torch.arange(count, device=base.device) * step for count, step in ((height, down), (width, across)))  # [H], [W]
+    corner = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), -1)  # [H, W, 2]
+    return (corner.repeat(1, 1, 2)[:, :, None] + base).flatten(0, 2)  # [H*W*A, 4]
+
+
 def anchor_grid(
     image_size: IntOrPair,
     map_sizes: Sequence[IntOrPair],
@@ -72,11 +90,7 @@ def anchor_grid(
     Raises:
         TypeError, ValueError: no such numbers, not as many of each as levels, or a map larger than the image.
     """
-    levels = []
-    for (height, width), (down, across), base in _levels(image_size, map_sizes, sizes, aspect_ratios):
-        y, x = torch.arange(height) * down, torch.arange(width) * across  # [H], [W]
-        corner = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), -1)  # [H, W, 2]
-        levels.append((corner.repeat(1, 1, 2)[:, :, None] + base).flatten(0, 2))  # [H*W*A, 4]
+    levels = [place_anchors(base, size, stride) for size, stride, base in _levels(image_size, map_sizes, sizes, aspect_ratios)]
     return torch.cat(levels).to(device, dtype)  # [N, 4]
 
 

@@ -199,6 +199,14 @@ def check_sizes(boxes: Tensor, name: str) -> None:
         raise ValueError(f"{name} must have widths and heights above 0, x1 < x2 and y1 < y2; got {_first(boxes, ~proper)}.")
 
 
+def check_inside(boxes: Tensor, size: Pair, name: str) -> None:
+    """Boxes x1, y1, x2, y2 [N, 4], each at least in part in a picture of that (height, width)."""
+    height, width = size
+    inside = (boxes[:, 2:] > 0).all(-1) & (boxes[:, 0] < width) & (boxes[:, 1] < height)  # [N]
+    if not inside.all():
+        raise ValueError(f"{name} must reach into it, {width} pixels wide and {height} high; got {_first(boxes, ~inside)}.")
+
+
 def check_paired(x: Tensor, name: str, boxes: Tensor, boxes_name: str, classes: bool = False) -> None:
     """Boxes [N, 4] and as many rows x [N, 4], or with `classes` [N, 4K], on one device."""
     check_boxes(boxes, boxes_name)

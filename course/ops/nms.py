@@ -59,17 +59,8 @@ def nms_in_blocks(boxes: Tensor, scores: Tensor, iou_threshold: float, block: in
     """
     limit = _checked(boxes, scores, iou_threshold)
     block = arguments.whole(block, "block", 1)
-    waiting = scores.argsort(descending=True, stable=True)  # [N], the best first
-    kept = []
-    while len(waiting):
-        head, rest = waiting[:block], waiting[block:]
-        removes = (box_iou(boxes[head], boxes[head]) > limit).triu(1)  # [B, B]: row removes column, which is worse
-        stays, before = torch.ones_like(head, dtype=torch.bool), None  # [B]
-        while before is None or not torch.equal(stays, before):
-            stays, before = ~removes[stays].any(0), stays
-        kept.append(head[stays])
-        waiting = rest[~(box_iou(boxes[kept[-1]], boxes[rest]) > limit).any(0)]
-    return torch.cat(kept) if kept else waiting  # [K]
+    best_first = scores.argsort(descending=True, stable=True)  # [N]
+    return _settled(boxes, torch.zeros_like(best_first), best_first, limit, block)  # [K]
 
 
 def batched_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
@@ -82,12 +73,30 @@ def batched_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: fl
     Raises:
         TypeError, ValueError: no such tensors or number.
     """
-    _checked(boxes, scores, iou_threshold)
+    limit = _checked(boxes, scores, iou_threshold)
     arguments.check_row(labels, boxes, "labels")
-    groups = [(labels == label).nonzero()[:, 0] for label in labels.unique()]  # each [N of that label]
-    kept = [group[nms_in_blocks(boxes[group], scores[group], iou_threshold)] for group in groups]
-    kept = torch.cat(kept).sort().values if kept else labels.new_zeros(0, dtype=torch.int64)  # [K]
+    best_first = scores.argsort(descending=True, stable=True)  # [N]
+    waiting = best_first[labels[best_first].argsort(stable=True)]  # [N], label by label, the best first in each
+    kept = _settled(boxes, labels, waiting, limit, block=128).sort().values  # [K]
     return kept[scores[kept].argsort(descending=True, stable=True)]  # [K]
+
+
+def _settled(boxes: Tensor, labels: Tensor, waiting: Tensor, limit: float, block: int) -> Tensor:
+    """Of those that wait, label by label and the best first in each, the ones that stay. [K]"""
+    kept = [waiting[:0]]
+    while len(waiting):
+        head, rest = waiting[:block], waiting[block:]
+        rivals = labels[head][:, None] == labels[head]  # [B, B]
+        removes = (rivals & (box_iou(boxes[head], boxes[head]) > limit)).triu(1)  # [B, B]: row removes column, which is worse
+        stays, before = torch.ones_like(head, dtype=torch.bool), None  # [B]
+        while before is None or not torch.equal(stays, before):
+            stays, before = ~removes[stays].any(0), stays
+        kept.append(head[stays])
+        label = labels[head[-1]]  # the only one of which some may still wait
+        last, count = kept[-1][labels[kept[-1]] == label], int((labels[rest] == label).sum())
+        stays = ~(box_iou(boxes[last], boxes[rest[:count]]) > limit).any(0)  # [count]
+        waiting = torch.cat((rest[:count][stays], rest[count:]))
+    return torch.cat(kept)  # [K]
 
 
 def nms_steps(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Iterator[Step]:

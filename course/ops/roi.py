@@ -189,6 +189,39 @@ def roi_pool_loop(features: Tensor, boxes: Boxes, output_size: IntOrPair, spatia
     return output
 
 
+def roi_pool_backward(grad: Tensor, features: Tensor, boxes: Boxes, spatial_scale: float = 1.0) -> Tensor:
+    """The way back through roi_pool, a bin at a time: each gradient goes to the cell where the maximum stood. [N, C, H, W]
+
+    The same as autograd gives for roi_pool, to be read. Source: paper, equation 4.
+
+    Args:
+        grad: [R, C, PH, PW], the gradient of the loss for what roi_pool gave.
+        features: [N, C, H, W], floating-point.
+        boxes: [R, 5], in each row the index of the image, then x1, y1, x2, y2; or a list of N tensors [L, 4].
+        spatial_scale: cells a pixel, 1 / stride, if the boxes are in pixels.
+
+    Raises:
+        TypeError, ValueError: no such tensors or number, or an image that is not there.
+    """
+    image, boxes = arguments.regions(features, boxes)
+    if not isinstance(grad, Tensor):
+        raise TypeError(f"grad must be a torch.Tensor of shape [R, C, PH, PW]; got {type(grad).__name__}.")
+    if grad.dim() != 4 or grad.shape[:2] != (len(boxes), features.shape[1]):
+        raise ValueError(f"grad must have shape [{len(boxes)}, {features.shape[1]}, PH, PW]; got {list(grad.shape)}.")
+    _, rows, columns = roi_bins(boxes, features.shape[2:], grad.shape[2:], spatial_scale)
+    output = torch.zeros_like(features)  # [N, C, H, W]
+    channels = torch.arange(features.shape[1], device=features.device)  # [C]
+    for r, n in enumerate(image.tolist()):
+        for i, (top, bottom) in enumerate(rows[r].tolist()):
+            for j, (left, right) in enumerate(columns[r].tolist()):
+                cells = features[n, :, top:bottom, left:right]  # [C, h, w]
+                if cells.numel():
+                    switch = cells.flatten(1).argmax(1)  # [C], the first of equals
+                    row, column = top + switch // cells.shape[2], left + switch % cells.shape[2]  # [C] each
+                    output[n, channels, row, column] += grad[r, :, i, j]
+    return output
+
+
 def roi_points(
     boxes: Tensor, output_size: IntOrPair, spatial_scale: float = 1.0, sampling_ratio: int = -1, aligned: bool = False
 ) -> Points:

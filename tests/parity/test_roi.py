@@ -6,7 +6,16 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course.ops.roi import roi_align, roi_align_loop, roi_align_steps, roi_bins, roi_pool, roi_pool_loop, roi_pool_steps
+from course.ops.roi import (
+    roi_align,
+    roi_align_loop,
+    roi_align_steps,
+    roi_bins,
+    roi_pool,
+    roi_pool_backward,
+    roi_pool_loop,
+    roi_pool_steps,
+)
 from course.ops.step import replay
 
 properties = settings(max_examples=60, deadline=None)
@@ -72,6 +81,18 @@ def test_pooling_is_torchvisions(case, dtype, ties, tensor, device):
         torch.testing.assert_close(found[1].cpu(), expected[1])
     with torch.no_grad():  # another way through the code: no switches are needed
         torch.testing.assert_close(roi_pool(features.to(device), boxes.to(device), output_size, scale).cpu(), expected[0], rtol=0, atol=0)
+
+
+@properties
+@given(case=cases(), dtype=st.sampled_from(DTYPES), ties=st.booleans())
+def test_the_way_back_is_torchvisions(case, dtype, ties, tensor, device):
+    shape, count, kind, output_size, scale, seed = case
+    features, boxes = tensor(shape, seed, dtype, ties).requires_grad_(), regions(shape, count, kind, scale, seed, dtype)
+    output = torchvision.ops.roi_pool(features, boxes, output_size, scale)
+    grad = tensor(output.shape, seed + 1, dtype)
+    (expected,) = torch.autograd.grad(output, features, grad)
+    found = roi_pool_backward(grad.to(device), features.detach().to(device), boxes.to(device), scale)
+    torch.testing.assert_close(found.cpu(), expected)
 
 
 RATIOS = st.sampled_from([-1, 0, 1, 2, 3])

@@ -21,6 +21,7 @@ from course.exercises.lessons import all_exercises, all_trainings, trainings_of
 from course.exercises.localizing import Localizing
 from course.exercises.notebooks import _training_cells
 from course.exercises.predicting import predict
+from course.exercises.proposing import Proposing
 from course.exercises.running import Outcome
 from course.exercises.scoring import examine_training, score
 from course.exercises.starter import solution_code, starter
@@ -411,10 +412,24 @@ def one_object(targets, boxes=None):
     return {"labels": torch.full_like(labels, most, dtype=torch.uint8), "boxes": true_boxes.mean(0).expand(len(targets), 4)}
 
 
-RIGHT = {Labelling: labels_everywhere, Localizing: one_object}
+def proposals(targets, boxes=None):
+    """The true boxes of each picture, or the same few in all of them, filled up with zeros to ten."""
+    found = torch.zeros(len(targets), 10, 4)
+    for rows, target in zip(found, targets, strict=True):
+        of_picture = target["boxes"] if boxes is None else torch.tensor(boxes)
+        rows[: len(of_picture)] = of_picture
+    return {"proposals": found}
+
+
+# Four quarters, the middle, the whole, and boxes as large as most objects are: about as good as it gets without looking.
+QUARTERS = [[x, y, x + 56.0, y + 56] for x in (8, 64) for y in (8, 64)] + [[36.0, 36, 92, 92], [0.0, 0, 128, 128]]
+COLUMNS = [[x, 20.0, x + 44, 76] for x in (10, 40, 74)] + [[40.0, 60, 84, 116]]
+
+RIGHT = {Labelling: labels_everywhere, Localizing: one_object, Proposing: proposals}
 CONSTANT = {
     Labelling: lambda targets: labels_everywhere(torch.zeros_like(targets)),
     Localizing: lambda targets: one_object(targets, "mean"),
+    Proposing: lambda targets: proposals(targets, QUARTERS + COLUMNS),
 }
 
 
@@ -446,6 +461,7 @@ def test_the_solution_untrained_fits_its_file_and_has_no_points(exercise, here):
 SHORTER = {
     "build_fcn": (("count=2000", "count=320, size=96"), ("epochs=5, batch_size=16", "epochs=2, batch_size=8")),
     "build_localizer": (("count=3000", "count=600"), ("epochs=6, batch_size=16", "epochs=3, batch_size=8")),
+    "build_rpn": (("count=1500", "count=400"), ("epochs=5, batch_size=16", "epochs=2, batch_size=8")),
 }
 
 
@@ -511,3 +527,8 @@ def test_lesson_02_has_it():
 def test_lesson_04_has_one_that_is_judged_by_class_and_box():
     [exercise] = trainings_of("04_localization")
     assert exercise.name == "build_localizer" and isinstance(exercise.task, Localizing)
+
+
+def test_lesson_09_has_one_that_is_judged_by_its_first_proposals():
+    [exercise] = trainings_of("09_faster_rcnn")
+    assert exercise.name == "build_rpn" and exercise.task == Proposing(most=10) and "**the first 10**" in exercise.prompt

@@ -172,6 +172,20 @@ def test_a_localizer_earns_what_its_boxes_are_worth_where_the_class_is_right():
         ) and lie.message == "The boxes that came back are none: each picture has one, x1 ≤ x2 and y1 ≤ y2."
 
 
+def test_proposals_earn_what_the_best_of_them_is_worth_for_each_object():
+    exercise = all_trainings()["build_rpn"]
+    targets = [{"boxes": torch.tensor([[10.0, 10, 50, 50], [60, 60, 100, 100]])}, {"boxes": torch.zeros(0, 4)}]
+    proposals = torch.zeros(2, 10, 4)
+    proposals[0, 7], proposals[0, 9] = torch.tensor([10.0, 10, 50, 50]), torch.tensor([60.0, 60, 100, 90])  # IoU 1 and 3/4
+    found = trained(Outcome("returned", {"proposals": proposals}, ECHO), exercise, targets)
+    assert (found.status, found.points) == ("ok", exercise.points_for(0.75)) and ECHO not in found.message
+    assert found.message == "A mean recall of 0.750 on 2 pictures that it never saw."
+    for lie in (proposals * torch.nan, proposals.flip(2), proposals.repeat(1, 50, 1), proposals.double(), proposals[:1], proposals * 3e36):
+        grade = trained(Outcome("returned", {"proposals": lie}, ECHO), exercise, targets)
+        assert (grade.status, grade.points) == ("wrong", 0)
+        assert grade.message == "The proposals that came back are none: each picture has 10, x1 ≤ x2 and y1 ≤ y2."
+
+
 @pytest.mark.parametrize(
     "outcome, status",
     [

@@ -87,7 +87,7 @@ def test_memory_is_limited_for_one_process_and_for_all_together(warm):
     answers = ask(warm, body("return torch.zeros(100_000_000_000)"))
     assert answers.end == "done" and "allocate" in answers.outcomes[0].sentence
     many = "for _ in range(6):\n        if os.fork() == 0: b = bytearray(200 << 20); time.sleep(9)\n    time.sleep(9)"
-    assert ask(warm, body(many)).end == "memory"
+    assert ask(warm, body(many), seconds=20).end == "memory"
 
 
 def test_too_much_output_goes_nowhere_and_a_flood_on_the_channel_ends_it(warm):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from course.ops.anchors import anchor_grid, anchor_grid_steps, base_anchors, default_boxes, default_scales
+from course.ops.anchors import anchor_grid, anchor_grid_steps, base_anchors, default_boxes, default_scales, place_anchors
 from course.ops.step import replay
 from tests.refusing import refuses
 
@@ -27,6 +27,19 @@ def test_a_grid_by_hand():
 def test_all_shapes_of_a_place_stand_together():
     anchors = anchor_grid(16, [2], ((4,),)).view(4, 3, 4)
     assert (anchors[1] - anchors[0])[:, 0].tolist() == [8, 8, 8] and (anchors[2] - anchors[0])[:, 1].tolist() == [8, 8, 8]
+
+
+def test_places_by_hand():
+    base = torch.tensor([[-1.0, -2, 3, 4], [0, 0, 1, 1]])
+    rows = [[x - 1, y - 2, x + 3, y + 4, x, y, x + 1, y + 1] for y in (0, 10) for x in (0, 7, 14)]
+    assert place_anchors(base, (2, 3), (10, 7)).view(6, 8).tolist() == rows
+    assert place_anchors(base, 2, 8).shape == (8, 4) and place_anchors(base[:0], 2, 8).shape == (0, 4)
+    for dtype in (torch.float16, torch.float64):
+        assert place_anchors(base.to(dtype), 2, 8).dtype == dtype
+    refuses(lambda: place_anchors(base[:, :3], 2, 8), ValueError, "base")
+    refuses(lambda: place_anchors(base.long(), 2, 8), TypeError, "base")
+    refuses(lambda: place_anchors(base, (0, 2), 8), ValueError, "map_size")
+    refuses(lambda: place_anchors(base, 2, 0), ValueError, "stride")
 
 
 def test_default_boxes_by_hand():

@@ -10,6 +10,7 @@ from course.ops.roi import (
     roi_bins,
     roi_points,
     roi_pool,
+    roi_pool_backward,
     roi_pool_loop,
     roi_pool_steps,
 )
@@ -53,6 +54,26 @@ def test_the_gradient_flows_to_the_maximum_and_sums_up_there(pool):
     assert output.flatten().tolist() == [5, 5, 0, 0]
     output.backward(torch.tensor([1.0, 10, 100, 1000]).view(4, 1, 1, 1))
     assert features.grad[0, 0].tolist() == [[0, 11, 0], [100, 0, 0], [0, 0, 0]]  # of equals the first; of an empty bin nothing
+
+
+def test_the_way_back_by_hand():
+    features = torch.tensor([[8.0, 2, 3], [4, 1, 0], [5, 9, 7]]).view(1, 1, 3, 3)
+    grad = torch.tensor([[10.0, 20], [30, 40]]).view(1, 1, 2, 2)
+    assert roi_pool_backward(grad, features, box(0, 0, 2, 2))[0, 0].tolist() == [[10, 0, 20], [0, 0, 0], [0, 70, 0]]
+    both = torch.cat((box(0, 0, 2, 2), box(1, 1, 9, 2), box(7, 7, 9, 9)))  # the second reaches beyond the map, the third is outside
+    grads = torch.cat((grad, grad / 10, grad * 100))
+    assert roi_pool_backward(grads, features, both)[0, 0].tolist() == [[10, 0, 20], [0, 1, 0], [0, 73, 0]]
+    ties = torch.tensor([[0.0, 5, 5], [5, 0, 0], [0, 0, 0]]).view(1, 1, 3, 3)
+    assert roi_pool_backward(grad[:, :, :1, :1], ties, box(0, 0, 2, 2))[0, 0].tolist() == [[0, 10, 0], [0, 0, 0], [0, 0, 0]]
+    assert roi_pool_backward(torch.zeros(0, 1, 2, 2), features, torch.zeros(0, 5)).tolist() == torch.zeros(1, 1, 3, 3).tolist()
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    features = torch.ones(1, 2, 3, 3)
+    refuses(lambda: roi_pool_backward(torch.ones(2, 2, 1, 1), features, BOXES), ValueError, "grad", "[1, 2, PH, PW]", "[2, 2, 1, 1]")
+    refuses(lambda: roi_pool_backward(torch.ones(1, 2, 4), features, BOXES), ValueError, "grad", "[1, 2, PH, PW]", "[1, 2, 4]")
+    refuses(lambda: roi_pool_backward([1.0], features, BOXES), TypeError, "grad", "list")
+    refuses(lambda: roi_pool_backward(torch.ones(1, 2, 1, 1), features, BOXES + 1), ValueError, "images from 0 to 0")
 
 
 @POOLS
