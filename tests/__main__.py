@@ -5,25 +5,27 @@ import platform
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from course import lessons, programs
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.environments import COLAB_PYTHON, ROOT, python_of_colab, version_of
 
 
 def main(arguments: list[str]) -> int:
     get_chromium()
     if programs.node() is None:
         sys.exit('Node.js is missing, and the tests of the JavaScript need it: pip install -e ".[test]" brings it.')
+    say(f"The stand-in for Colab runs Python {version_of(python_of_colab())}; Colab has {COLAB_PYTHON}.")
     return subprocess.run(pytest_command(arguments), cwd=ROOT).returncode
 
 
 def pytest_command(arguments: list[str]) -> list[str]:
-    """pytest over the tests and, cell by cell with nbval, the built lessons. The starter notebooks are meant to fail: they are left out."""
+    """pytest over the tests and, cell by cell with nbval, the built lessons, in processes that share them as tests/conftest.py says.
+    The starter notebooks are meant to fail: they are left out."""
     built = [str(path.relative_to(ROOT)) for path in lessons.notebooks(ROOT / "lessons")]
     # The current environment, since a kernel called python3 in the user's own folder may belong to another one.
-    return [sys.executable, "-m", "pytest", "tests", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=600", *built, *arguments]
+    nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=600"]
+    parallel = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+    return [sys.executable, "-m", "pytest", *nbval, *parallel, "tests", *built, *arguments]
 
 
 def get_chromium() -> None:

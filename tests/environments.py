@@ -45,6 +45,11 @@ def _runs(python: str | Path) -> bool:
     return subprocess.run([python, "-c", ask], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
 
 
+def version_of(python: Path) -> str:
+    """Its version, such as 3.13.0."""
+    return subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+
+
 def new_environment(folder: Path, python: Path) -> Path:
     """Make an empty virtual environment and return its Python."""
     uv("venv", "--quiet", "--no-project", "-p", python, folder)

@@ -15,7 +15,7 @@ import pytest
 from course import lessons
 from course.build import difference
 from course.notebooks import strip_volatile, strip_widget_views
-from tests.environments import COLAB_PYTHON, PINS, ROOT, installed, new_environment, pins, python_of_colab, uv
+from tests.environments import COLAB_PYTHON, PINS, ROOT, installed, new_environment, pins, python_of_colab, uv, version_of
 
 LESSONS = lessons.notebooks(ROOT / "lessons")
 SECONDS_FOR_A_LESSON = 600
@@ -57,18 +57,15 @@ class Colab:
 
 
 @pytest.fixture(scope="session")
-def colab(request):
-    """An environment with Colab's packages, and the course installed into it as Colab's pip would."""
+def colab():
+    """An environment with Colab's packages, and the course installed into it as Colab's pip would: one for each process that asks."""
     with tempfile.TemporaryDirectory(prefix="segcourse-colab-") as folder:  # gigabytes: not to be kept as pytest keeps its folders
         environment = new_environment(Path(folder, "venv"), python_of_colab())
-        version = subprocess.run([environment, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            print(f"\nThe stand-in for Colab runs Python {version}; Colab has {COLAB_PYTHON}.")
         uv("pip", "install", "--quiet", "-p", environment, "-r", PINS)
         before = installed(environment)
         planned = uv("pip", "install", "--dry-run", "-p", environment, ROOT).stderr
         uv("pip", "install", "--quiet", "-p", environment, ROOT)
-        yield Colab(environment, version, before, planned)
+        yield Colab(environment, version_of(environment), before, planned)
 
 
 def test_installing_the_course_there_only_adds(colab):

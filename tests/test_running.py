@@ -1,6 +1,7 @@
 """How the tests are run: `python -m tests`, `.ci/run`, what is deselected, and that nothing is skipped in CI."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -23,32 +24,57 @@ def test_on_the_gpu():
 """
 
 
-def run_pytest(folder, source, **environment):
-    (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+IN_PROCESSES = [[], ["-n", "2", "--dist", "loadfile"]]
+
+
+def run_pytest(folder, source, *options, **environment):
+    (folder / "tests").mkdir(exist_ok=True)
+    (folder / "tests" / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = gpu: needs CUDA\n")
-    (folder / "test_it.py").write_text(source)
-    settings = {name: value for name, value in os.environ.items() if name != "CI"} | environment
-    return subprocess.run([sys.executable, "-m", "pytest", "-q", folder], capture_output=True, text=True, cwd=folder, env=settings)
+    (folder / "tests" / "test_it.py").write_text(source)
+    ours = {name: value for name, value in os.environ.items() if name not in ("CI", "OMP_NUM_THREADS") and "PYTEST" not in name}
+    command = [sys.executable, "-m", "pytest", "-q", *options, "tests"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=ours | environment)
 
 
-def test_a_gpu_test_is_deselected_and_not_skipped_without_a_gpu(tmp_path):
+@pytest.mark.parametrize("options", IN_PROCESSES, ids=["alone", "shared"])
+def test_a_gpu_test_is_deselected_and_not_skipped_without_a_gpu(tmp_path, options):
     import torch
 
-    answer = run_pytest(tmp_path, TESTS, CI="true")
+    answer = run_pytest(tmp_path, TESTS, *options, CI="true")
     assert answer.returncode == 0
-    assert ("2 passed" if torch.cuda.is_available() else "1 passed, 1 deselected") in answer.stdout
+    deselected = "" if options else ", 1 deselected"  # xdist's processes don't tell
+    assert ("2 passed" if torch.cuda.is_available() else f"1 passed{deselected} in") in answer.stdout
 
 
-def test_a_skip_fails_in_ci_only(tmp_path):
+@pytest.mark.parametrize("options", IN_PROCESSES, ids=["alone", "shared"])
+def test_a_skip_fails_in_ci_only(tmp_path, options):
     source = "import pytest\n\ndef test_it():\n    pytest.skip('no reason')\n\ndef test_other():\n    pass\n"
-    assert run_pytest(tmp_path, source).returncode == 0
-    answer = run_pytest(tmp_path, source, CI="true")
+    assert run_pytest(tmp_path, source, *options).returncode == 0
+    answer = run_pytest(tmp_path, source, *options, CI="true")
     assert answer.returncode == 1 and "1 skipped, and in CI nothing may be" in answer.stdout
+
+
+def test_processes_share_files_but_the_browsers_stay_together_and_colabs_lessons_do_not(tmp_path):
+    (tmp_path / "tests" / "browser").mkdir(parents=True)
+    for name in ("test_colab.py", "test_one.py", "browser/test_two.py", "browser/test_three.py"):
+        (tmp_path / "tests" / name).write_text("import pytest\n\n@pytest.mark.parametrize('n', range(4))\ndef test_it(n): pass\n")
+    answer = run_pytest(tmp_path, "", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-vv")
+    ran = re.findall(r"^\[(gw\d)\] \[.*\] PASSED tests/([\w/]+)\.py::", answer.stdout, re.MULTILINE)
+    assert len(ran) == 16
+    by = {name: {worker for worker, file in ran if file == name} for _, name in ran}
+    assert len(by["test_colab"]) == 2 and len(by["test_one"]) == 1
+    assert len(by["browser/test_two"] | by["browser/test_three"]) == 1
+
+
+def test_torch_has_no_more_threads_than_there_are_cores(tmp_path):
+    source = "import os\n\ndef test_it():\n    assert 2 * int(os.environ['OMP_NUM_THREADS']) <= max(2, len(os.sched_getaffinity(0)))\n"
+    assert run_pytest(tmp_path, source, "-n", "2").returncode == 0
 
 
 def test_everything_is_run_but_the_starter_notebooks():
     command = tests_main.pytest_command(["-k", "unpool"])
-    assert command[:4] == [sys.executable, "-m", "pytest", "tests"] and "--nbval" in command
+    assert command[:3] == [sys.executable, "-m", "pytest"] and {"tests", "--nbval"} <= set(command)
     built = [f"lessons/{path.name}" for path in lessons.notebooks(ROOT / "lessons")]
     assert built and set(built) <= set(command)
     assert not [part for part in command if "_exercises" in part]

@@ -163,7 +163,7 @@ def test_no_gradient_is_kept_and_the_mode_stays(photo, classifier):
         ({"operations": "many"}, ValueError, "operations is 'many'; it takes"),
         ({"strides": 3}, TypeError, r"segwidgets.sliding_window has no keyword 'strides'; did you mean 'stride'\?"),
     ],
-    ids=str,
+    ids=lambda given: ", ".join(given) if isinstance(given, dict) else str(given),  # str of a function has its address
 )  # fmt: skip
 def test_what_cannot_be_shown_is_one_sentence(photo, classifier, change, error, sentence):
     given = {"image": photo, "classifier": classifier, "size": SIZE, "stride": STRIDE, "index": 1, **change}
