@@ -155,6 +155,38 @@ def show_curves(
     return figure
 
 
+def show_bars(groups: Mapping[str, Mapping[str, float]], *, xlabel: str = "", logarithmic: bool = False):
+    """Groups of bars that lie, each with its number behind it; a name has the same colour in every group.
+
+    Args:
+        groups: {group: {name: value}}, all with the same names, in the legend's order; values above 0.
+        logarithmic: equal steps for equal ratios, where values differ by more than one sees side by side.
+
+    Returns: matplotlib.figure.Figure. Raises: ValueError if there is nothing to draw, or the names or values are others.
+    """
+    names = list(next(iter(groups.values()), {}))
+    if not 1 <= len(names) <= CURVES or any(list(bars) != names for bars in groups.values()):
+        raise ValueError(f"show_bars needs 1 to {CURVES} bars a group, and the same names in every group.")
+    if not all(0 < value < float("inf") for bars in groups.values() for value in bars.values()):
+        raise ValueError("show_bars draws finite values above 0.")
+    thick = 0.8 / len(names)
+    with _axes(1, 1, figsize=(WIDTH, 0.28 * len(groups) * (len(names) + 1) + 0.6)) as (figure, [[axis]]):
+        for i, name in enumerate(names):
+            values = [bars[name] for bars in groups.values()]
+            places = np.arange(len(groups)) + (i - (len(names) - 1) / 2) * thick
+            drawn = axis.barh(places, values, height=0.9 * thick, label=name)
+            axis.bar_label(drawn, labels=[f"{value:.2g}" if value < 10 else f"{value:.0f}" for value in values], padding=3)
+        axis.set(xlabel=xlabel, yticks=np.arange(len(groups)), yticklabels=list(groups))
+        axis.margins(x=0.15)
+        if logarithmic:
+            axis.set_xscale("log")
+            axis.set_xlim(left=10 ** np.floor(np.log10(min(value for bars in groups.values() for value in bars.values()))))
+            axis.xaxis.set_major_formatter("{x:g}")
+        axis.invert_yaxis()
+        axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
 @contextmanager
 def _axes(rows: int, columns: int, **options):
     """A figure and its axes in the course's style, closed at the end, also by an error."""

@@ -10,7 +10,7 @@ import torch
 from matplotlib.colors import to_hex
 
 from course.data.silhouettes import Silhouettes
-from course.figures import PREDICTION, TRUTH, show_curves, show_objects, show_pictures, show_poses
+from course.figures import PREDICTION, TRUTH, show_bars, show_curves, show_objects, show_pictures, show_poses
 from course.ops.labels import label_colour
 
 
@@ -119,6 +119,31 @@ def test_bad_tensors():
         show_pictures({"a": torch.zeros(1, 2, 2)})
     with pytest.raises(ValueError, match="1 rows and 2 masks"):
         show_pictures({"a": torch.zeros(2, 2)}, truth=[torch.zeros(2, 2)] * 2)
+
+
+def test_bars():
+    figure = show_bars({"then": {"slow": 84.0, "quick": 0.32}, "now": {"slow": 9.5, "quick": 47.0}}, xlabel="hours", logarithmic=True)
+    (axis,) = figure.axes
+    assert axis.get_xscale() == "log" and [label.get_text() for label in axis.get_yticklabels()] == ["then", "now"]
+    assert [[bar.get_width() for bar in bars] for bars in axis.containers] == [[84.0, 9.5], [0.32, 47.0]]
+    assert [text.get_text() for text in axis.texts] == ["84", "9.5", "0.32", "47"]
+    assert len({bars[0].get_facecolor() for bars in axis.containers}) == 2
+    assert axis.yaxis_inverted() and len(png(figure)) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({}, "1 to 7 bars"),
+        ({"a": {}}, "1 to 7 bars"),
+        ({"a": {"x": 1.0}, "b": {"y": 1.0}}, "same names"),
+        ({"a": {"x": 0.0}}, "above 0"),
+        ({"a": {"x": float("inf")}}, "finite"),
+    ],
+)
+def test_bars_that_cannot_be_drawn(groups, said):
+    with pytest.raises(ValueError, match=said):
+        show_bars(groups)
 
 
 @pytest.mark.parametrize("curves", [{}, {str(i): [1.0] for i in range(8)}])
