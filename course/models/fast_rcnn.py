@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course.models.detector_input import Batch, DetectorInput
+from course.models.detector_input import Batch, DetectorInput, check_images
 from course.ops import arguments
 from course.ops.arguments import IntOrPair, Pair
 from course.ops.boxes import box_iou, clip_boxes, decode_boxes, encode_boxes
@@ -150,10 +150,12 @@ class RegionHead(nn.Module):
         return [self._detected(*part) for part in parts]
 
     def _detected(self, logits: Tensor, deltas: Tensor, proposals: Tensor, size: Pair) -> dict[str, Tensor]:
-        scores = logits.softmax(1)[:, 1:]  # [L, K − 1]
-        boxes = clip_boxes(decode_boxes(deltas, proposals, WEIGHTS).unflatten(1, (-1, 4))[:, 1:], size)  # [L, K − 1, 4]
-        found = (scores > self.score_threshold) & (boxes[..., 2:] - boxes[..., :2] >= 0.01).all(-1)  # [L, K − 1]
-        boxes, scores, labels = boxes[found], scores[found], found.nonzero()[:, 1] + 1  # [D, 4], [D], [D]
+        scores = logits.softmax(1)  # [L, K]
+        rows, labels = (scores[:, 1:] > self.score_threshold).nonzero().unbind(1)  # [D] each
+        labels, scores = labels + 1, scores[rows, labels + 1]  # [D] each
+        boxes = clip_boxes(decode_boxes(deltas.unflatten(1, (-1, 4))[rows, labels], proposals[rows], WEIGHTS), size)  # [D, 4]
+        large = (boxes[:, 2:] - boxes[:, :2] >= 0.01).all(-1)  # [D]
+        boxes, scores, labels = boxes[large], scores[large], labels[large]
         kept = batched_nms(boxes, scores, labels, self.nms_threshold)[: self.limit]
         return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
 
@@ -221,7 +223,7 @@ class FastRCNN(nn.Module):
             targets: for each picture boxes `[G, 4]`, labels `[G]`, G from 0, and, unless the model has its own way to them, proposals `[L,
                 4]`.
         """
-        check_targets(images, targets)
+        check_targets(images, targets, self.head.classes.out_features)
         batch = self.prepare(images)
         given = [target["proposals"] for target in targets] if all("proposals" in target for target in targets) else None
         proposals, boxes = batch.inwards(self._given(images, given)), batch.inwards([target["boxes"] for target in targets])
@@ -243,8 +245,10 @@ def in_their_pixels(found: list[dict[str, Tensor]], batch: Batch) -> list[dict[s
     return [each | {"boxes": of_image} for each, of_image in zip(found, boxes, strict=True)]
 
 
-def check_targets(images: Sequence[Tensor], targets: Targets) -> None:
-    """Raises ValueError, with one sentence, unless each picture has a target, and every box in it width, height and a label."""
+def check_targets(images: Sequence[Tensor], targets: Targets, classes: int) -> None:
+    """Raises TypeError or ValueError, with one sentence, unless each picture has a target, and every box in it width, height, a place in
+    the picture and a label from 1 to classes − 1."""
+    check_images(images)
     if len(images) != len(targets):
         raise ValueError(f"There must be a target for each of the {len(images)} pictures; got {len(targets)}.")
     for number, target in enumerate(targets):
@@ -254,5 +258,11 @@ def check_targets(images: Sequence[Tensor], targets: Targets) -> None:
         boxes, labels = target["boxes"], target["labels"]
         arguments.check_boxes(boxes, f"the boxes of picture {number}", finite=True)
         arguments.check_sizes(boxes, f"the boxes of picture {number}")
+        arguments.check_inside(boxes, tuple(images[number].shape[-2:]), f"the boxes of picture {number}")
         if len(labels) != len(boxes):
             raise ValueError(f"Picture {number} has {len(boxes)} boxes and {len(labels)} labels; each box needs one.")
+        if labels.dtype != torch.int64:
+            raise TypeError(f"The labels of picture {number} must be int64, from 1 to {classes - 1}; got {labels.dtype}.")
+        wrong = labels[(labels < 1) | (labels >= classes)]
+        if len(wrong):
+            raise ValueError(f"The labels of picture {number} must be from 1 to {classes - 1}, 0 is the background; got {int(wrong[0])}.")

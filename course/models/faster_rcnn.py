@@ -25,10 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from course.models.detector_input import DetectorInput
-from course.models.fast_rcnn import RegionHead, Targets, check_targets, fully_connected, in_their_pixels
+from course.models.fast_rcnn import WEIGHTS, RegionHead, Targets, check_targets, fully_connected, in_their_pixels
 from course.models.feature_pyramid import FeaturePyramid, PyramidRoIAlign, lateral_and_output
-from course.models.rpn import RPN, RPNHead
-from course.models.stages import Stages, resnet_stages
+from course.models.rpn import RPN, Predictions, RPNHead
+from course.models.stages import IMAGENET_DEVIATION, IMAGENET_MEAN, Stages, resnet_stages
 
 
 class FasterRCNN(nn.Module):
@@ -58,16 +58,14 @@ class FasterRCNN(nn.Module):
         Args:
             targets: for each picture boxes `[G, 4]`, each with width and height, and labels int64 `[G]`, from 1; G may be 0.
         """
-        check_targets(images, targets)
+        check_targets(images, targets, self.head.classes.out_features)
         batch = self.prepare(images)
         boxes, labels = batch.inwards([target["boxes"] for target in targets]), [target["labels"] for target in targets]
         levels = self.backbone(batch.images)
         predictions = self.rpn(levels, batch.size)
         losses = self.rpn.losses(predictions, boxes)
-        if not all(
-            loss.isfinite() for loss in losses.values()
-        ):  # a proposal would have no place then: let the training say which loss it was
-            return losses
+        if not (predictions.objectness.isfinite().all() and predictions.deltas.isfinite().all()):
+            return _not_finite(losses, predictions)
         proposals = [found for found, _ in self.rpn.propose(predictions, batch.sizes)]
         return losses | self.head.losses(levels, self.head.draw(proposals, boxes, labels))
 
@@ -97,6 +95,12 @@ class FasterRCNN(nn.Module):
         }
 
 
+def _not_finite(losses: dict[str, Tensor], predictions: Predictions) -> dict[str, Tensor]:
+    """Without numbers there are no proposals, so the training has to stop: the loss says so even if it looked at other anchors."""
+    parts = {"rpn_objectness": predictions.objectness, "rpn_box": predictions.deltas}
+    return {name: losses[name] + (part - part).sum() for name, part in parts.items()}  # 0 of numbers, else NaN
+
+
 def from_torchvision(tv_model: nn.Module) -> FasterRCNN:
     """torchvision's `fasterrcnn_resnet50_fpn`, its `_v2`, or `fasterrcnn_mobilenet_v3_large_fpn` or `_320_fpn`, as this file's Faster
     R-CNN.
@@ -109,6 +113,7 @@ def from_torchvision(tv_model: nn.Module) -> FasterRCNN:
 
     if type(tv_model) is not Theirs:
         raise TypeError(f"from_torchvision takes one of torchvision's Faster R-CNNs, not a {type(tv_model).__name__}.")
+    _check_what_is_fixed(tv_model)
     tensors = tv_model.state_dict()
     backbone, strides = _backbone(tv_model.backbone)
     model = FasterRCNN(
@@ -122,9 +127,31 @@ def from_torchvision(tv_model: nn.Module) -> FasterRCNN:
     return model.train(tv_model.training)
 
 
+def _check_what_is_fixed(tv_model: nn.Module) -> None:
+    """Numbers that theirs may have otherwise and that ours has not as arguments. A tensor of another shape is found later."""
+    from torchvision.models.detection.backbone_utils import BackboneWithFPN
+    from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+    backbone, transform, heads, pool = tv_model.backbone, tv_model.transform, tv_model.roi_heads, tv_model.roi_heads.box_roi_pool
+    pyramid = isinstance(backbone, BackboneWithFPN) and type(backbone.fpn.extra_blocks) is LastLevelMaxPool
+    known = {
+        "a feature pyramid that ends in LastLevelMaxPool": pyramid,
+        "a backbone without dilation": {layer.dilation for layer in backbone.modules() if isinstance(layer, nn.Conv2d)} == {(1, 1)},
+        "ImageNet's mean and deviation": (*transform.image_mean, *transform.image_std) == (*IMAGENET_MEAN, *IMAGENET_DEVIATION),
+        "one size of picture": len(transform.min_size) == 1 and transform.fixed_size is None,
+        "the same aspect ratios on all levels": len(set(tv_model.rpn.anchor_generator.aspect_ratios)) == 1,
+        f"deltas multiplied by {WEIGHTS}": tuple(heads.box_coder.weights) == WEIGHTS,
+        "one threshold between object and background": heads.proposal_matcher.high_threshold == heads.proposal_matcher.low_threshold,
+        "regions pooled from all levels but the last": pyramid
+        and {*backbone.body.return_layers.values()} <= {*pool.featmap_names} <= {*"0123"},
+        "regions of 224 pixels pooled from level 4": (pool.canonical_scale, pool.canonical_level) == (224, 4),
+    }
+    for what, holds in known.items():
+        if not holds:
+            raise ValueError(f"from_torchvision knows Faster R-CNNs with {what}; this one differs.")
+
+
 def _prepare(transform: nn.Module) -> DetectorInput:
-    if list(transform.image_mean) != [0.485, 0.456, 0.406] or len(transform.min_size) != 1 or transform.fixed_size is not None:
-        raise ValueError("from_torchvision knows ImageNet's mean and one size of picture; this model has others.")
     return DetectorInput(shorter_side=transform.min_size[0], longer_side=transform.max_size, multiple=transform.size_divisible)
 
 
@@ -145,8 +172,6 @@ def _backbone(backbone: nn.Module) -> tuple[FeaturePyramid, dict[str, int]]:
 
 def _rpn(rpn: nn.Module) -> RPN:
     anchors, sampler = rpn.anchor_generator, rpn.fg_bg_sampler
-    if len(set(anchors.aspect_ratios)) > 1:
-        raise ValueError("from_torchvision knows anchors with the same aspect ratios on all levels; this model's differ.")
     channels, count = rpn.head.cls_logits.in_channels, rpn.head.cls_logits.out_channels
     return RPN(
         head=RPNHead(channels=channels, anchors=count, convolutions=len(rpn.head.conv)),
@@ -156,6 +181,7 @@ def _rpn(rpn: nn.Module) -> RPN:
         post_nms=(rpn._post_nms_top_n["training"], rpn._post_nms_top_n["testing"]),
         nms_threshold=rpn.nms_thresh,
         min_size=rpn.min_size,
+        score_threshold=rpn.score_thresh,
         high=rpn.proposal_matcher.high_threshold,
         low=rpn.proposal_matcher.low_threshold,
         drawn=sampler.batch_size_per_image,

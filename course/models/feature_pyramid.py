@@ -116,12 +116,11 @@ class PyramidRoIAlign(nn.Module):
         """Levels as `FeaturePyramid` gives them and for each image its boxes `[L, 4]`, in its pixels → `[R, C, PH, PW]`, image by image."""
         numbered = torch.cat([F.pad(of_image, (1, 0), value=n) for n, of_image in enumerate(boxes)])  # [R, 5]: n, x1, y1, x2, y2
         place = self.level_of(numbered[:, 1:])  # [R]
-        pooled = None
+        finest = levels[next(iter(self.strides))]
+        pooled = finest.new_zeros(len(numbered), finest.shape[1], *self.output_size)  # [R, C, PH, PW]
         for k, (name, stride) in enumerate(self.strides.items()):
             rows = (place == k).nonzero()[:, 0]
-            bins = roi_align(levels[name], numbered[rows], self.output_size, 1 / stride, self.sampling_ratio, self.aligned)
-            pooled = bins.new_zeros(len(numbered), *bins.shape[1:]) if pooled is None else pooled
-            pooled = pooled.index_copy(0, rows, bins)  # [R, C, PH, PW]
+            pooled[rows] = roi_align(levels[name], numbered[rows], self.output_size, 1 / stride, self.sampling_ratio, self.aligned)
         return pooled
 
     def level_of(self, boxes: Tensor) -> Tensor:

@@ -80,6 +80,7 @@ class RPN(nn.Module):
         aspect_ratios: height / width.
         pre_nms, post_nms: how many boxes of a level go into the suppression, and how many proposals come out; (in training, otherwise).
         nms_threshold, min_size: as `course.ops.proposals.filter_proposals`.
+        score_threshold: proposals with a lower probability are left out.
         high, low: an anchor is positive from IoU `high` on, or if it is an object's best; negative below `low`. Paper, section 3.1.2.
         drawn, positive_share: how many anchors of an image are in the loss, and at most what share of them is positive.
         sample: draws them: (matches `[N]`, drawn, positive_share) → `course.ops.matching.Sample`.
@@ -95,6 +96,7 @@ class RPN(nn.Module):
         post_nms: tuple[int, int] = (2000, 1000),
         nms_threshold: float = 0.7,
         min_size: float = 1e-3,
+        score_threshold: float = 0.0,
         high: float = 0.7,
         low: float = 0.3,
         drawn: int = 256,
@@ -104,6 +106,7 @@ class RPN(nn.Module):
         super().__init__()
         self.head, self.sizes, self.aspect_ratios = head, sizes, aspect_ratios
         self.pre_nms, self.post_nms, self.nms_threshold, self.min_size = pre_nms, post_nms, nms_threshold, min_size
+        self.score_threshold = score_threshold
         self.high, self.low, self.drawn, self.positive_share, self.sample = high, low, drawn, positive_share, sample
 
     def forward(self, levels: Mapping | Sequence[Tensor], size: IntOrPair) -> Predictions:
@@ -147,7 +150,9 @@ class RPN(nn.Module):
                 nms_threshold=self.nms_threshold,
                 min_size=self.min_size,
             )
-            found.append((clip_boxes(boxes[kept], size), objectness[kept].sigmoid()))  # [P, 4], [P]
+            scores = objectness[kept].sigmoid()
+            likely = scores >= self.score_threshold  # after the suppression: a box never loses to one with a lower score
+            found.append((clip_boxes(boxes[kept][likely], size), scores[likely]))  # [P, 4], [P]
         return found
 
     def losses(self, predictions: Predictions, boxes: Sequence[Tensor]) -> dict[str, Tensor]:

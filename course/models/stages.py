@@ -76,11 +76,12 @@ class Normalise(nn.Module):
 
     def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, deviation: Sequence[float] = IMAGENET_DEVIATION):
         super().__init__()
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)  # [3, 1, 1]
-        self.register_buffer("deviation", torch.tensor(deviation)[:, None, None], persistent=False)  # [3, 1, 1]
+        self.mean, self.deviation = tuple(mean), tuple(deviation)
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.deviation
+        # no buffers: those of a network that was float32 once would stay rounded to it
+        mean, deviation = (images.new_tensor(numbers)[:, None, None] for numbers in (self.mean, self.deviation))  # [3, 1, 1]
+        return (images - mean) / deviation
 
 
 def resnet_stages(resnet: "ResNet") -> Stages:
