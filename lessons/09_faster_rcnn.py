@@ -568,7 +568,7 @@ for name, time in stages.items():
     print(f"{name:25} {1000 * time:6.1f} ms" + (f"   {work[name] / 1e6:6.1f} million multiply–adds" if name in work else ""))
 
 # %% [markdown]
-# Most of the work is the features, which a detector needs in any case. Objectness and deltas add a tenth. What remains of the RPN's time is the suppression, and all of it together is a fraction of what selective search takes. Now the *head* is next in line: it looks at a hundred regions one by one, and takes nearly as long as the features of the whole picture.
+# Most of the work is the features, which a detector needs in any case. Objectness and deltas add a tenth. What remains of the RPN's time is the suppression, and all of it together is a fraction of what selective search takes. Now the *head* is next in line: it looks at a hundred regions one by one, and takes more than half as long as the features of the whole picture.
 #
 # The paper's own figures, with VGG-16 on a GPU of that time (a K40): selective search and Fast R-CNN took **1.8 s** an image, 1.5 s of which were proposals. Faster R-CNN took **0.2 s**, five images a second, and its proposals **10 ms**. With 300 proposals in place of 2000 it was
 # also *better*: 69.9 % mAP on VOC 2007 where selective search had given 66.9 %.
@@ -662,16 +662,16 @@ from course.data.folder import MissingData
 smears = {}
 try:
     smears = {split: bccd.BCCD(split) for split in ("train", "val")}
-except MissingData as error:
-    print(error)
+except MissingData:  # its message says where it looked
+    print("BCCD is not here. Name the folder that holds it with SEGCOURSE_DATA; `course.data.bccd.BCCD()` says where to get it.")
 for split, smear in smears.items():
     cells = torch.bincount(torch.cat([each["labels"] for _, each in smear]), minlength=4)
     counts = ", ".join(f"{count} {name}" for name, count in zip(bccd.CLASSES[1:], cells[1:].tolist()))
     print(f"{split:6} {len(smear):4} pictures: {counts}")
-show_objects([smears["val"][2]], bccd.CLASSES) if smears else None
 
 # %% [markdown]
-# <!-- bccd numbers -->
+# Before you trust a score on these pictures, look at some of them. In most, a few red cells have no box, and in some no red cell has one: there, a detector that finds them is counted wrong. So the score has a ceiling below 1, and a count above the annotation's may be the better count.
+# `course.metrics.count_objects` puts the two beside each other, class by class.
 #
 # ## What is still wrong
 #

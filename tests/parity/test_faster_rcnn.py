@@ -289,13 +289,13 @@ def test_other_backbones():
 
 
 def with_anchors(sizes: tuple, ratios: tuple) -> nn.Module:
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     body = mobilenet_backbone(backbone_name="mobilenet_v3_large", weights=None, fpn=True, norm_layer=nn.BatchNorm2d)
     return detection.FasterRCNN(body, **SMALL, rpn_anchor_generator=AnchorGenerator(sizes, ratios))
 
 
 def test_other_sizes_of_anchors_are_taken_over():
-    network, images = randomised(with_anchors(((16, 24), (32, 48), (64, 96)), ((0.5, 1.0),) * 3)).double(), pictures()
+    network, images = randomised(with_anchors(((48, 80), (64, 112), (96, 160)), ((0.5, 1.0),) * 3)).double(), pictures()
     with torch.inference_mode():
         same_detections(from_torchvision(network)(images), network(images), gap=1e-9)
 

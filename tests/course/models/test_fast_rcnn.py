@@ -133,6 +133,21 @@ def test_detections_are_torchvisions(limit, least, overlap):
         torch.testing.assert_close(detections, {"boxes": boxes, "labels": labels, "scores": scores})
 
 
+def test_what_has_shrunk_to_nothing_is_not_reported():
+    """Two regions of 10 × 10; the second becomes e^−7 times as wide, less than a hundredth of a pixel."""
+
+    class Told(RegionHead):
+        def forward(self, levels, boxes):
+            deltas = torch.zeros(2, 8)
+            deltas[1, 6] = -35.0  # over 5
+            return torch.tensor([[0.0, 1], [0, 2]]), deltas
+
+    boxes = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]])
+    (found,) = Told(pool=nn.Identity(), layers=nn.Flatten(), features=1, classes=2).detect({}, [boxes], [(40, 40)])
+    assert found["boxes"].tolist() == [[0, 0, 10, 10]] and found["labels"].tolist() == [1]
+    torch.testing.assert_close(found["scores"], torch.tensor([1 / (1 + math.exp(-1))]))
+
+
 def test_no_proposals_give_no_detections():
     head = region_head().eval()
     for found in head.detect({4: torch.rand(2, 2, 8, 8)}, [NONE, NONE], [(32, 32), (32, 32)]):
