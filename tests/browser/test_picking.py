@@ -42,11 +42,15 @@ def click(root, panel, x, y, across):
 
 
 def outline(root, panel, across):
-    """Where the outline of the picked cell lies, in pixels or cells of a panel that is `across` wide."""
-    outer, inner = (root.locator(f"[data-panel={panel}] .segw-{name}").bounding_box() for name in ("stage", "pick"))
-    scale = across / outer["width"]
-    left, top = (inner["x"] - outer["x"]) * scale, (inner["y"] - outer["y"]) * scale
-    return [left, top, left + inner["width"] * scale, top + inner["height"] * scale]
+    """Where the outline of the picked cell lies, in pixels or cells of a panel that is `across` wide. Each answer makes the panel anew."""
+    read = """([root, panel]) => {
+        const boxOf = (part) => root.querySelector(`[data-panel=${panel}] .segw-${part}`)?.getBoundingClientRect();
+        const [outer, inner] = [boxOf("stage"), boxOf("pick")];
+        return inner?.width ? [inner.left - outer.left, inner.top - outer.top, inner.width, inner.height, outer.width] : null;
+    }"""
+    *places, width = root.page.wait_for_function(read, arg=[root.element_handle(), panel]).json_value()
+    left, top, right, bottom = (place * across / width for place in places)
+    return [left, top, left + right, top + bottom]
 
 
 def first(root, text):
