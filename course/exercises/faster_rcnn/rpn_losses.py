@@ -63,8 +63,11 @@ def _cases(seed: int) -> Iterator[Case]:
         """So many rows, of which some are drawn; deltas are off by about `spread`."""
         rows = torch.randperm(anchors, generator=draw)
         targets = normal(draw, anchors, 4)
+        scores = scale * normal(draw, anchors)
+        if scale > 1:  # with any seed one positive and one negative are far on the wrong side
+            scores[rows[0]], scores[rows[positive]] = -scores[rows[0]].abs() - scale / 2, scores[rows[positive]].abs() + scale / 2
         inputs = {
-            "objectness": (scale * normal(draw, anchors)).to(dtype),
+            "objectness": scores.to(dtype),
             "deltas": (targets + spread * normal(draw, anchors, 4)).to(dtype),
             "targets": targets.to(dtype),
             "positive": rows[:positive].sort().values,
