@@ -498,7 +498,7 @@ for stage, seconds in stages_of.items():
     print(f"{stage:16} {seconds:6.3f} s")
 
 # %% [markdown]
-# **The proposals take longer than everything else together.** Nothing behind them is left to save.
+# **The proposals take about half of the time**, a little more or less with the number of cores. In the paper they take six sevenths. What stands behind them is one pass of a network.
 #
 # ### The three, side by side
 #
@@ -528,9 +528,9 @@ bars = {
 show_bars(bars, xlabel="seconds a picture", logarithmic=True)
 
 # %% [markdown]
-# A step on this axis is a factor of ten. Look at the pairs: with R-CNN the proposals don't matter. With Fast R-CNN they are nearly everything.
+# A step on this axis is a factor of ten. Look at the pairs: with R-CNN the proposals don't matter. With Fast R-CNN they are half of what is left here, and nearly everything in the paper.
 #
-# Training, too. R-CNN's fine-tuning is timed on one step of 128 patches and scaled to the steps that ours made; features are timed on eight pictures of eighty; SVMs and regression take 5 seconds, as in lesson 07. As the machines of then and now
+# Training, too. R-CNN's fine-tuning is timed on one step of 128 patches and scaled to the steps that ours made; features are timed on eight pictures of eighty; SVMs and regression, some seconds more, are left out. As the machines of then and now
 # cannot be compared, Fast R-CNN counts as 1 in both.
 
 # %%
@@ -547,8 +547,8 @@ spp = PyramidFeatures(backbone=network, stride=16, levels=(4, 2, 1), shorter_sid
 timed("features R-CNN", lambda: [r_cnn(picture, searched[id(picture)]) for picture, _ in training[:8]], 10)
 timed("features SPP-net", lambda: [spp(picture, searched[id(picture)]) for picture, _ in training[:8]], 10)
 seconds = {
-    "R-CNN": tuning + stages_of["features R-CNN"] + 5,
-    "SPP-net": stages_of["features SPP-net"] + 5,
+    "R-CNN": tuning + stages_of["features R-CNN"],
+    "SPP-net": stages_of["features SPP-net"],
     "Fast R-CNN": held_time + free.seconds,
 }
 hours = {"R-CNN": 84, "SPP-net": 25, "Fast R-CNN": 9.5}
@@ -571,7 +571,7 @@ show_bars(relative, xlabel="training time, Fast R-CNN = 1")
 #
 # ## What is still slow
 #
-# Selective search knows nothing of the network. It looks at colours and textures of pixels, runs on the CPU, and takes longer than the network that has already computed, for the same picture, on the same pixels, everything there is to know about edges, textures and parts. And it does
+# Selective search knows nothing of the network. It looks at colours and textures of pixels, runs on the CPU, and takes as long as the network that has already computed, for the same picture, on the same pixels, everything there is to know about edges, textures and parts. And it does
 # not learn, either: what it never proposes nobody will find.
 #
 # The map is there. Could a few more layers on it say *here is something*? That is one idea away, and it is lesson 09: **Faster R-CNN**.
@@ -591,7 +591,7 @@ show_bars(relative, xlabel="training time, Fast R-CNN = 1")
 # | 06 | selective search, *fast* | some 1500 boxes on the cat, and each of the four things in one of them | | 0.4 s | say what is in a box, or which boxes are empty |
 # | 07 | R-CNN, a pass for each box | objects with class and box | 545 billion | 1 min | stop computing the same features again and again; learn in one piece |
 # | 07 | SPP-net, one pass | the same | 5.1 billion | 1 s | teach its convolutions anything |
-# | **08** | **Fast R-CNN, one pass, one loss** | **the same, and all of it learns together** | **4.3 billion** | **0.3 s** | **find its proposals itself: they take longer than all the rest** |
+# | **08** | **Fast R-CNN, one pass, one loss** | **the same, and all of it learns together** | **4.3 billion** | **0.3 s** | **find its proposals itself: they take as long as all the rest** |
 
 # %% [markdown]
 # ## Quiz

@@ -181,7 +181,7 @@ print(f"IoU with its object {box_iou(target['boxes'], here[best][None]).max():.2
 # %% [markdown]
 # ## Large and small: a pyramid
 #
-# The paper has one map, with anchors of all sizes on it. That is hard on small objects: with stride 16 a platelet of 20 pixels is one cell. A finer map comes from an earlier layer, and early layers know edges, not objects. A **feature pyramid**
+# The paper has one map, with anchors of all sizes on it. That is hard on small objects: with stride 16 a bird of 20 pixels is one cell. A finer map comes from an earlier layer, and early layers know edges, not objects. A **feature pyramid**
 # (2016) has both. It takes the coarse map, which knows, enlarges it, and adds it to the fine one, which sees; lesson 02 did that with scores, and here it is features. All maps get the same number of channels, so that *one* RPN can slide over all of them. Then
 # each map has anchors of one size only: small ones on the fine map, large ones on the coarse.
 #
@@ -696,7 +696,7 @@ for split, smear in smears.items():
 # | 06 | selective search, *fast* | some 1500 boxes on the cat, and each of the four things in one of them | | 0.4 s | say what is in a box, or which boxes are empty |
 # | 07 | R-CNN, a pass for each box | objects with class and box | 545 billion | 1 min | stop computing the same features again and again; learn in one piece |
 # | 07 | SPP-net, one pass | the same | 5.1 billion | 1 s | teach its convolutions anything |
-# | 08 | Fast R-CNN, one pass, one loss | the same, and all of it learns together | 4.3 billion | 0.6 s | find its proposals itself: they take longer than all the rest |
+# | 08 | Fast R-CNN, one pass, one loss | the same, and all of it learns together | 4.3 billion | 0.3 s | find its proposals itself: they take as long as all the rest |
 # | **09** | **Faster R-CNN, the network proposes** | **the same, and its own proposals** | **1.0 billion** | **0.1 s** | **say at once what is there: it looks twice** |
 
 # %% [markdown]

@@ -6,8 +6,10 @@ host and a slide show what the live widget shows.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from numbers import Integral
 from pathlib import Path
@@ -24,6 +26,7 @@ from segwidgets.trace import Trace
 WIDTH = 860  # logical pixels, about a notebook's column
 ARROW, GAP = 86, 36  # logical pixels between two panels, with an arrow and without
 LARGEST_UNIT = 40
+READABLE_UNIT = 8  # logical pixels: below it the panels go into one row more
 TITLE, NOTE, LEGEND_ROW = 13, 12, 20  # logical pixels: sizes of letters, height of a row
 STRIP = 3.0  # a curve's height, in units, as in curves.js
 OUTLINE = 0.17  # at most this part of a cell's side, as in roles.py: a thicker one would cover the cell of a heat map
@@ -40,46 +43,93 @@ def legend_of(trace: Trace) -> list[tuple[str, str]]:
 def draw_step(trace: Trace, step: int, scale: float) -> Image.Image:
     """Step `step` on a white card, `scale` device pixels for each logical one."""
     sheet = _Sheet(trace, scale)
-    x = sheet.left
-    for i, (panel, slot) in enumerate(zip(trace.panels, sheet.slots, strict=True)):
-        if i:
-            _draw_arrow(sheet, x, trace.arrows[i - 1])
-            x += sheet.gaps[i - 1]
-        width, height = (side * sheet.unit for side in _size(panel))
-        y = sheet.top + (sheet.tall - height) / 2
-        sheet.text((x, y - 41 * scale), panel.title, TITLE * scale, bold=True, anchor="lm")
-        sheet.text((x, y - 23 * scale), panel.note, NOTE * scale, SOFT, anchor="lm")
-        _draw_panel(sheet, trace, panel, step, (x, y, width, height))
-        x += slot
+    for row in sheet.rows:
+        x = row.left
+        for i in row.panels:
+            if i:  # also before the first panel of a later row
+                _draw_arrow(sheet, x, row.top + row.tall / 2, trace.arrows[i - 1])
+                x += sheet.gaps[i - 1]
+            panel = trace.panels[i]
+            width, height = (side * sheet.unit for side in _size(panel))
+            y = row.top + (row.tall - height) / 2
+            sheet.text((x, y - 41 * scale), panel.title, TITLE * scale, bold=True, anchor="lm")
+            sheet.text((x, y - 23 * scale), panel.note, NOTE * scale, SOFT, anchor="lm")
+            _draw_panel(sheet, trace, panel, step, (x, y, width, height))
+            x += sheet.slots[i]
     _draw_legend(sheet)
     _draw_caption(sheet, trace, step)
     return sheet.image
 
 
+@dataclass(frozen=True)
+class _Row:
+    """Which panels stand in a row, and its left edge, upper edge and height in device pixels."""
+
+    panels: Sequence[int]
+    left: float
+    top: float
+    tall: float
+
+
 class _Sheet:
     """A white card and the sizes on it, in device pixels; `unit` is the side of a cell in a grid of numbers, `slots` the widths
-    that the panels take with their titles."""
+    that the panels take with their titles, `rows` where they stand."""
 
     def __init__(self, trace: Trace, scale: float):
         sizes = [_size(panel) for panel in trace.panels]
         self.gaps = [(ARROW if arrow else GAP) * scale for arrow in trace.arrows]
-        gaps = sum(self.gaps)
         self.scale = scale
         names = [max(_length(panel.title, TITLE * scale, True), _length(panel.note, NOTE * scale)) for panel in trace.panels]
-        self.unit = _unit([width for width, _ in sizes], names, (WIDTH - 40) * scale - gaps, LARGEST_UNIT * scale)
+        room, largest = (WIDTH - 40) * scale, LARGEST_UNIT * scale
+        rows, self.unit = _fitted([width for width, _ in sizes], names, self.gaps, room, largest, READABLE_UNIT * scale)
         self.slots = [max(width * self.unit, name) for (width, _), name in zip(sizes, names, strict=True)]
+        used = [_length_of_row(row, self.slots, self.gaps) for row in rows]
         # No wider than the panels or a line of text need: a card half empty would only cost bytes.
-        self.width = round(min(WIDTH * scale, max(sum(self.slots) + gaps + 60 * scale, 620 * scale)))
-        self.top = 66 * scale
-        self.tall = max(height for _, height in sizes) * self.unit
+        self.width = round(min(WIDTH * scale, max(max(used) + 60 * scale, 620 * scale)))
+        self.rows, bottom = [], 0.0
+        for row, length in zip(rows, used, strict=True):
+            tall = max(sizes[i][1] for i in row) * self.unit
+            self.rows.append(_Row(row, (self.width - length) / 2, bottom + 66 * scale, tall))
+            bottom += 66 * scale + tall
+        self.bottom = bottom
         self.legend = _legend_rows(trace, self.width - 40 * scale, scale)
-        self.below = self.top + self.tall + (len(self.legend) * LEGEND_ROW + (10 if self.legend else 0)) * scale
+        self.below = bottom + (len(self.legend) * LEGEND_ROW + (10 if self.legend else 0)) * scale
         self.image = Image.new("RGB", (self.width, round(self.below + 92 * scale)), PAPER)
         self.draw = ImageDraw.Draw(self.image)
-        self.left = (self.width - sum(self.slots) - gaps) / 2
 
     def text(self, xy, text, size, fill=INK, bold=False, anchor="mm"):
         self.draw.text(xy, text, fill=fill, font=_sized(size, bold), anchor=anchor)
+
+
+def _fitted(
+    widths: Sequence[float], names: Sequence[float], gaps: Sequence[float], room: float, largest: float, readable: float
+) -> tuple[list[range], float]:
+    """Panels in as few rows as leave the unit readable, or else as large as it gets; and that unit. As fitPanels in layout.js."""
+    best = None
+    for count in range(1, len(widths) + 1):
+        rows = _split([max(width, name / largest) for width, name in zip(widths, names, strict=True)], count)
+        unit = min(
+            _unit([widths[i] for i in row], [names[i] for i in row], room - sum(gaps[i - 1] for i in row if i), largest) for row in rows
+        )
+        slots = [max(width * unit, name) for width, name in zip(widths, names, strict=True)]
+        fits = all(_length_of_row(row, slots, gaps) <= room + 1 for row in rows)
+        if best is None or (fits, unit) > best[0]:
+            best = (fits, unit), rows
+        if fits and unit >= readable:
+            break
+    return best[1], best[0][1]
+
+
+def _split(widths: Sequence[float], count: int) -> list[range]:
+    """Panels one after another in `count` rows, cut so that the widest row is as narrow as can be."""
+    ways = ((0, *cuts, len(widths)) for cuts in itertools.combinations(range(1, len(widths)), count - 1))
+    ends = min(ways, key=lambda ends: max(sum(widths[start:end]) for start, end in itertools.pairwise(ends)))
+    return [range(start, end) for start, end in itertools.pairwise(ends)]
+
+
+def _length_of_row(row: Sequence[int], slots: Sequence[float], gaps: Sequence[float]) -> float:
+    """From its first arrow, or panel, to its last panel."""
+    return sum(slots[i] + (gaps[i - 1] if i else 0) for i in row)
 
 
 def _unit(widths: list[float], names: list[float], room: float, largest: float) -> float:
@@ -108,7 +158,7 @@ def _legend_rows(trace: Trace, room: float, scale: float) -> list[list[tuple[str
 
 
 def _draw_legend(sheet: _Sheet) -> None:
-    side, y = 11 * sheet.scale, sheet.top + sheet.tall + 20 * sheet.scale
+    side, y = 11 * sheet.scale, sheet.bottom + 20 * sheet.scale
     for row in sheet.legend:
         x = (sheet.width - sum(width for *_, width in row)) / 2
         for name, colour, width in row:
@@ -289,10 +339,10 @@ def _boxes_of_cells(cells) -> list[tuple]:
     return [(column, row, column + 1, row + 1) for row, column in cells]
 
 
-def _draw_arrow(sheet: _Sheet, x: float, arrow: Arrow | None) -> None:
+def _draw_arrow(sheet: _Sheet, x: float, middle: float, arrow: Arrow | None) -> None:
     if arrow is None:
         return
-    text, middle = arrow.text, sheet.top + sheet.tall / 2
+    text = arrow.text
     if not arrow.line:
         sheet.text((x + ARROW / 2 * sheet.scale, middle), text, 20 * sheet.scale, SOFT)
         return

@@ -11,7 +11,7 @@ from PIL import Image, ImageColor
 import segwidgets
 from segwidgets import Trace, TraceStep
 from segwidgets.drawing import draw_step
-from segwidgets.panels import Bars, Curves, Film, Formula, Grid, Picture
+from segwidgets.panels import Arrow, Bars, Curves, Film, Formula, Grid, Picture
 from segwidgets.roles import ROLES
 from segwidgets.still import MAX_STILL_BYTES, animated_png, page
 
@@ -252,6 +252,19 @@ def test_a_title_wider_than_its_panel_pushes_the_next_one_on():
     words = np.where((frame[: height - 20].max(-1) < 100).any(0))[0]
     gap = max(np.diff(words))  # between the end of the long title and the beginning of the other's
     assert gap > 30 and boxes(frame, "write")[0][0] > words[np.argmax(np.diff(words))]
+
+
+def test_panels_that_do_not_fit_side_by_side_stand_in_two_rows():
+    """Five panels and their names: none is cut off at an edge, cells stay legible, and a later panel stands below the first."""
+    wide = [Grid(name, np.ones((20, 30)), title=f"a panel called {name}") for name in "abcde"]
+    everything = list(np.ndindex(20, 30))
+    marks = {panel.id: {"write": everything} for panel in wide}
+    trace = Trace("t", panels=wide, arrows=[Arrow("goes on")] * 4, steps=[TraceStep(".", marks=marks)])
+    frame = np.asarray(draw_step(trace, 0, 1.0)).astype(int)
+    assert frame.shape[1] <= 860 and (frame[:, :8] == 255).all() and (frame[:, -8:] == 255).all()
+    places = boxes(frame, "write")
+    assert len(places) == 5 and all(right - left >= 30 * 8 - 1 for left, _, right, _ in places)
+    assert max(top for _, top, _, _ in places) > min(bottom for *_, bottom in places)
 
 
 def test_curves_rise_where_their_numbers_do():
