@@ -498,7 +498,7 @@ for stage, seconds in stages_of.items():
     print(f"{stage:16} {seconds:6.3f} s")
 
 # %% [markdown]
-# **The proposals take about half of the time**, a little more or less with the number of cores. In the paper they take six sevenths. What stands behind them is one pass of a network.
+# **The proposals take half of the time or more**; the more cores the network has, the larger is their share. In the paper they take six sevenths. What stands behind them is one pass of a network.
 #
 # ### The three, side by side
 #

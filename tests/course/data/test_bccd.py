@@ -9,10 +9,10 @@ import torch
 
 from course.data.bccd import BCCD, CLASSES
 from course.data.folder import MissingData
-from course.data.items import BrokenItem
 from course.data.shapes import collate
 from course.data.voc import VOC
 from tests.course.data import tiny
+from tests.course.data.refusing import refused
 
 FIRST = "Annotations/BloodImage_00000.xml"
 
@@ -21,13 +21,6 @@ FIRST = "Annotations/BloodImage_00000.xml"
 def root(tmp_path) -> Path:
     tiny.bccd(tmp_path)
     return tmp_path
-
-
-def refused(match: str, function, error=BrokenItem) -> None:
-    with pytest.raises(error, match=match) as caught:
-        function()
-    sentence = str(caught.value)
-    assert sentence.endswith(".") and "\n" not in sentence
 
 
 @pytest.mark.parametrize("split, count", [("train", 205), ("val", 87), ("trainval", 292)])

@@ -14,8 +14,8 @@ from PIL import Image
 
 from course.data.coco import Coco, coco2017
 from course.data.folder import MissingData
-from course.data.items import BrokenItem
 from tests.course.data import tiny
+from tests.course.data.refusing import refused
 
 SQUARE = [[2, 2, 8, 2, 8, 8, 2, 8]]
 CROWD = {"size": [20, 30], "counts": [0, 20, 580]}  # the first column
@@ -43,14 +43,6 @@ def write(root: Path, change=None) -> Path:
         change(content)
     (root / "instances.json").write_text(json.dumps(content))
     return root
-
-
-def refused(match: str, function, error=BrokenItem) -> str:
-    with pytest.raises(error, match=match) as caught:
-        function()
-    sentence = str(caught.value)
-    assert sentence.endswith(".") and "\n" not in sentence
-    return sentence
 
 
 @pytest.fixture(scope="module")

@@ -8,22 +8,15 @@ import torch
 from torchvision.datasets import OxfordIIITPet
 
 from course.data.folder import MissingData
-from course.data.items import BrokenItem
 from course.data.pets import Pets
 from tests.course.data import tiny
+from tests.course.data.refusing import refused
 
 
 @pytest.fixture
 def root(tmp_path) -> Path:
     tiny.pets(tmp_path)
     return tmp_path
-
-
-def refused(match: str, function, error=BrokenItem) -> None:
-    with pytest.raises(error, match=match) as caught:
-        function()
-    sentence = str(caught.value)
-    assert sentence.endswith(".") and "\n" not in sentence
 
 
 @pytest.mark.parametrize("split, count", [("trainval", 3), ("test", 1)])

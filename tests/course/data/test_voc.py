@@ -10,10 +10,10 @@ from PIL import Image
 from torchvision.datasets import VOCDetection, VOCSegmentation
 
 from course.data.folder import MissingData
-from course.data.items import BrokenItem
 from course.data.voc import CLASSES, VOC
 from course.data.voc_xml import read_boxes
 from tests.course.data import tiny
+from tests.course.data.refusing import refused
 
 CELLS = ("background", "RBC", "WBC", "Platelets")
 
@@ -22,13 +22,6 @@ CELLS = ("background", "RBC", "WBC", "Platelets")
 def root(tmp_path) -> Path:
     tiny.voc(tmp_path)
     return tmp_path
-
-
-def refused(match: str, function, error=BrokenItem) -> None:
-    with pytest.raises(error, match=match) as caught:
-        function()
-    sentence = str(caught.value)
-    assert sentence.endswith(".") and "\n" not in sentence
 
 
 def test_classes_are_vocs():
