@@ -523,8 +523,8 @@ show_curves(
 
 # %%
 # NBVAL_IGNORE_OUTPUT
+from course.evaluation import detections_on
 from course.metrics import mean_average_precision
-from course.recipes.faster_rcnn import detections_on
 
 for name, detector in (("70 steps", young), ("the course's", model)):
     found, there = detections_on(detector, unseen, device="cpu")

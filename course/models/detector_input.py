@@ -1,8 +1,9 @@
 """What a detector does with pictures of any size: normalise, bring to a usual size, put into one batch; and boxes there and back.
 
 S. Ren et al., "Faster R-CNN", 2015, arXiv:1506.01497, section 3.3: pictures are scaled until their shorter side has 600 pixels; torchvision
-and others take 800, but not more than 1333 on the longer side. The batch is as large as its largest picture, up to a multiple of the
-largest stride; what a smaller picture leaves over is 0, and no proposal lies there.
+and others take 800, but not more than 1333 on the longer side. YOLO and SSD make every picture the same square, whatever its shape. The
+batch is as large as its largest picture, up to a multiple of the largest stride; what a smaller picture leaves over is 0, and no proposal
+lies there.
 
 Differs from torchvision: nothing in the numbers. Its GeneralizedRCNNTransform scales masks and keypoints, too.
 
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course.models.stages import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalise
-from course.ops.arguments import Pair
+from course.ops.arguments import IntOrPair, Pair, pair
 
 
 class Batch(NamedTuple):
@@ -49,21 +50,35 @@ class DetectorInput(nn.Module):
     """A list of pictures [3, h, w], RGB, 0…1, which may differ in size → `Batch`.
 
     Args:
-        normalise: whether to bring the pictures to ImageNet's mean and deviation; without, the backbone does it, or needs none.
+        normalise: whether to bring the pictures to ImageNet's mean and deviation; without, the backbone does it, or needs none. Or a module
+            that does it another way, `[3, h, w]` → `[3, h, w]`.
         shorter_side: the shorter side of each picture becomes so many pixels; None leaves the pictures as they are.
         longer_side: unless the longer one would have more than this.
         multiple: the batch's height and width are multiples of it.
+        size: every picture becomes just this large, (height, width) or one number for both, whatever its shape was; the other three do
+            not matter then.
     """
 
-    def __init__(self, *, normalise: bool = True, shorter_side: int | None = 800, longer_side: int = 1333, multiple: int = 32):
+    def __init__(
+        self,
+        *,
+        normalise: bool | nn.Module = True,
+        shorter_side: int | None = 800,
+        longer_side: int = 1333,
+        multiple: int = 32,
+        size: IntOrPair | None = None,
+    ):
         super().__init__()
-        self.normalise = Normalise(IMAGENET_MEAN, IMAGENET_DEVIATION) if normalise else nn.Identity()
-        self.shorter_side, self.longer_side, self.multiple = shorter_side, longer_side, multiple
+        if not isinstance(normalise, nn.Module):
+            normalise = Normalise(IMAGENET_MEAN, IMAGENET_DEVIATION) if normalise else nn.Identity()
+        self.normalise, self.size = normalise, size if size is None else pair(size, "size", 1)
+        self.shorter_side, self.longer_side, self.multiple = shorter_side, longer_side, multiple if size is None else 1
 
     def forward(self, images: Sequence[Tensor] | Tensor) -> Batch:
         check_images(images)
         original = [tuple(image.shape[-2:]) for image in images]
-        if isinstance(images, Tensor) and self.shorter_side is None and not any(side % self.multiple for side in original[0]):
+        as_it_is = self.shorter_side is None if self.size is None else self.size == original[0]
+        if isinstance(images, Tensor) and as_it_is and not any(side % self.multiple for side in original[0]):
             return Batch(self.normalise(images), original, original)  # a batch already
         resized = [self._resized(self.normalise(image)) for image in images]
         sizes = [tuple(image.shape[-2:]) for image in resized]
@@ -73,12 +88,15 @@ class DetectorInput(nn.Module):
         return Batch(torch.stack(padded).contiguous(memory_format=torch.channels_last), sizes, original)
 
     def _resized(self, image: Tensor) -> Tensor:
-        if self.shorter_side is None:
-            return image
-        sides = image.shape[-2:]
+        size = self._size(tuple(image.shape[-2:]))
+        return image if size is None else F.interpolate(image[None], size=size, mode="bilinear")[0]
+
+    def _size(self, sides: Pair) -> Pair | None:
+        """(height, width) that a picture of these sides gets; None if it stays as it is."""
+        if self.size is not None or self.shorter_side is None:
+            return self.size
         factor = min(self.shorter_side / min(sides), self.longer_side / max(sides))
-        size = [max(1, math.floor(side * factor)) for side in image.shape[-2:]]
-        return F.interpolate(image[None], size=size, mode="bilinear")[0]
+        return tuple(max(1, math.floor(side * factor)) for side in sides)
 
 
 def check_images(images: Sequence[Tensor] | Tensor) -> None:

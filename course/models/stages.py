@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from course.models.backbones import LAST_BLOCK, EfficientNetLite0
+from course.models.backbones import LAST_BLOCK, EfficientNetLite0, efficientnet_lite0
 
 if TYPE_CHECKING:  # importing torchvision.models changes the environment, and importing the course changes nothing
     from torchvision.models import MobileNetV2, ResNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in 0…1, as all of torchvision's weights were trained
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+LITE0_TRUNK = {8: 40, 16: 112}  # channels of `lite0_trunk`, by stride
 
 
 class Stages(nn.Module):
@@ -116,3 +117,19 @@ def efficientnet_lite0_stages(efficientnet: EfficientNetLite0) -> Stages:
         stages[stride] = nn.Sequential(*stem, *blocks) if start == 0 else nn.Sequential(*blocks)
         start = last + 1
     return Stages(stages)
+
+
+def trunk(given: Stages) -> Stages:
+    """The stages that the course's detectors of small pictures share: 4, whose layers stay as they are, 8 and 16.
+
+    The networks' own last stages would be two thirds of the weights. These pictures can do without.
+
+    Args:
+        given: stages 2, 4, 8 and 16, which the trunk takes over.
+    """
+    return Stages({4: Frozen(nn.Sequential(given[2], given[4])), 8: given[8], 16: given[16]})
+
+
+def lite0_trunk() -> Stages:
+    """EfficientNet-Lite0 with its ImageNet weights as a trunk, which takes pictures in 0…1; channels as in `LITE0_TRUNK`."""
+    return trunk(efficientnet_lite0_stages(efficientnet_lite0()))

@@ -13,6 +13,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
 from course.data.shapes import CLASSES, Shapes
+from course.evaluation import detections_on
 from course.metrics import mean_average_precision
 from course.recipes import faster_rcnn as recipe
 from tests.bench.table import Row
@@ -90,5 +91,5 @@ def trained(model: nn.Module, count: int, epochs: int, unseen: Shapes) -> tuple[
     start = time.process_time()
     recipe.train(model, "shapes", epochs=epochs, count=count)
     seconds = time.process_time() - start
-    scores = mean_average_precision(*recipe.detections_on(model, unseen))
+    scores = mean_average_precision(*detections_on(model, unseen))
     return seconds, scores.AP50, scores.mAP

@@ -5,7 +5,7 @@ import torch
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
 
 from course.models.detector_input import Batch, DetectorInput
-from course.models.stages import IMAGENET_DEVIATION, IMAGENET_MEAN
+from course.models.stages import IMAGENET_DEVIATION, IMAGENET_MEAN, Normalise
 from tests.refusing import refuses
 
 
@@ -85,6 +85,37 @@ def test_boxes_go_in_as_torchvisions_and_come_out_again(size):
     outside, _ = batch.outwards([inside, same])
     torch.testing.assert_close(outside, boxes)
     torch.testing.assert_close(batch.outwards([boxes, boxes])[0], resize_boxes(boxes, batch.sizes[0], size))
+
+
+@pytest.mark.parametrize("size", [(40, 40), (24, 56)])
+def test_every_picture_can_become_one_size(size):
+    """torchvision names it width first."""
+    theirs = GeneralizedRCNNTransform(1, 1, IMAGENET_MEAN, IMAGENET_DEVIATION, size_divisible=1, fixed_size=size[::-1]).eval()
+    images = drawn(*SEVERAL)
+    expected, _ = theirs(images)
+    batch = DetectorInput(size=size)(images)
+    assert batch.sizes == expected.image_sizes == [size] * 5 and batch.original == SEVERAL and batch.size == size
+    torch.testing.assert_close(batch.images, expected.tensors, rtol=1e-6, atol=1e-6)
+    boxes = [torch.rand(3, 4) * 30 for _ in images]
+    inside = batch.inwards(boxes)
+    for mine, of_image, before in zip(inside, boxes, SEVERAL, strict=True):
+        torch.testing.assert_close(mine, resize_boxes(of_image, before, size))
+    torch.testing.assert_close(batch.outwards(inside), boxes)
+
+
+def test_one_number_is_a_square_and_a_batch_of_that_size_is_left_as_it_is():
+    images = torch.stack(drawn((40, 40), (40, 40)))
+    mine = DetectorInput(normalise=False, size=40)
+    assert mine(images).images is images
+    assert mine(images[..., :30]).size == (40, 40)
+    with pytest.raises(ValueError, match="size"):
+        DetectorInput(size=0)
+
+
+def test_pictures_are_normalised_by_the_module_that_is_given():
+    images = drawn((4, 6))
+    batch = DetectorInput(normalise=Normalise([0.5] * 3, [1 / 255] * 3), shorter_side=None, multiple=1)(images)
+    torch.testing.assert_close(batch.images[0], (images[0] - 0.5) * 255)
 
 
 def test_boxes_by_hand():

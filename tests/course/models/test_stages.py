@@ -10,10 +10,12 @@ from course.models.backbones import efficientnet_lite0
 from course.models.stages import (
     IMAGENET_DEVIATION,
     IMAGENET_MEAN,
+    LITE0_TRUNK,
     Frozen,
     Normalise,
     Stages,
     efficientnet_lite0_stages,
+    lite0_trunk,
     mobilenet_v2_stages,
     resnet_stages,
 )
@@ -79,3 +81,14 @@ def test_stages_of_efficientnet():
     with torch.inference_mode():
         features, expected = efficientnet_lite0_stages(efficientnet).features(images), efficientnet.features(images)
     torch.testing.assert_close(features, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_trunk_is_the_network_up_to_stride_16_and_its_first_stages_stay():
+    trunk, whole = lite0_trunk().train(), efficientnet_lite0_stages(efficientnet_lite0()).eval()
+    images = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        expected = whole.features(images)
+        torch.testing.assert_close(trunk.eval().features(images), {stride: expected[stride] for stride in (4, 8, 16)})
+    assert {stride: expected[stride].shape[1] for stride in (8, 16)} == LITE0_TRUNK
+    assert not any(parameter.requires_grad for parameter in trunk[4].parameters())
+    assert all(parameter.requires_grad for stride in (8, 16) for parameter in trunk[stride].parameters())

@@ -1,4 +1,4 @@
-"""The recipe of Faster R-CNN: it learns in seconds, keeps what it froze, and its data are whole, in mirrors too.
+"""The recipe of Faster R-CNN: it learns in seconds, keeps what it froze.
 
 That the shipped weights score what the manifest says is tests/course/weights' affair.
 """
@@ -36,47 +36,6 @@ def test_the_same_seed_trains_the_same_model():
         recipe.train(model, epochs=1, count=16, seed=3, progress=False, device="cpu")
         states.append(model.state_dict())
     torch.testing.assert_close(*states)
-
-
-def test_kept_pictures_are_the_data_with_boxes_and_labels():
-    data = shapes(3)
-    kept = recipe.Pictures(data)
-    assert len(kept) == 3
-    for number in range(3):
-        (image, target), (expected, whole) = kept[number], data[number]
-        torch.testing.assert_close(image, expected, rtol=0, atol=0)
-        torch.testing.assert_close(target, {name: whole[name] for name in ("boxes", "labels")}, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("dimensions", [(-1,), (-2,), (-1, -2)])
-def test_a_mirrored_box_is_the_box_of_the_mirrored_mask(dimensions):
-    data = shapes(8)
-    kept = recipe.Pictures(data, mirrors=(dimensions,))
-    assert len(kept) == 16
-    for number in range(8):
-        image, target = kept[8 + number]
-        torch.testing.assert_close(image, kept[number][0].flip(dimensions), rtol=0, atol=0)
-        masks = data[number][1]["masks"].flip(dimensions)
-        for box, mask in zip(target["boxes"], masks, strict=True):
-            rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
-            assert box.tolist() == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-
-
-def test_a_picture_that_is_not_square_is_mirrored_by_its_own_sides():
-    mirrored = recipe.mirrored(torch.tensor([[1.0, 2.0, 4.0, 7.0]]), (10, 20), (-1, -2))
-    torch.testing.assert_close(mirrored, torch.tensor([[16.0, 3.0, 19.0, 8.0]]))
-
-
-def test_detections_come_back_picture_by_picture_and_the_mode_stays():
-    torch.manual_seed(0)
-    model = recipe.build("shapes").train()
-    data = shapes(5, "test")
-    found, there = recipe.detections_on(model, data, device="cpu", batch_size=2)
-    assert len(found) == len(there) == 5 and model.training
-    model.eval()
-    with torch.inference_mode():
-        alone = model([data[4][0]])[0]
-    torch.testing.assert_close(found[4], alone, rtol=1e-4, atol=1e-3)
 
 
 def test_blood_cells_are_trained_in_their_own_size():
