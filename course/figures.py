@@ -187,6 +187,32 @@ def show_bars(groups: Mapping[str, Mapping[str, float]], *, xlabel: str = "", lo
     return figure
 
 
+def show_points(points: Mapping[str, tuple[float, float]], *, xlabel: str = "", ylabel: str = "", logarithmic: bool = False):
+    """Points in a plane, each with its name beside it: what an idea costs, and what it gives.
+
+    Args:
+        points: {name: (x, y)}, finite, at most 14.
+        logarithmic: equal steps of x for equal ratios; x above 0 then.
+
+    Returns: matplotlib.figure.Figure. Raises: ValueError if there is nothing to draw, or too much, or a value cannot be drawn.
+    """
+    if not 1 <= len(points) <= 2 * CURVES:
+        raise ValueError(f"show_points draws 1 to {2 * CURVES} points with their names, not {len(points)}.")
+    values = np.asarray(list(points.values()), float).reshape(-1, 2)  # [N, 2]
+    if not np.isfinite(values).all() or (logarithmic and not (values[:, 0] > 0).all()):
+        raise ValueError(f"show_points draws finite values{', x above 0' if logarithmic else ''}.")
+    with _axes(1, 1) as (figure, [[axis]]):
+        for name, (x, y) in points.items():
+            axis.plot(x, y, "o", markersize=9)
+            axis.annotate(name, (x, y), xytext=(8, 5), textcoords="offset points")
+        axis.set(xlabel=xlabel, ylabel=ylabel)
+        if logarithmic:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
+        axis.margins(x=0.25, y=0.15)
+    return figure
+
+
 @contextmanager
 def _axes(rows: int, columns: int, **options):
     """A figure and its axes in the course's style, closed at the end, also by an error."""

@@ -10,7 +10,7 @@ import torch
 from matplotlib.colors import to_hex
 
 from course.data.silhouettes import Silhouettes
-from course.figures import PREDICTION, TRUTH, show_bars, show_curves, show_objects, show_pictures, show_poses
+from course.figures import PREDICTION, TRUTH, show_bars, show_curves, show_objects, show_pictures, show_points, show_poses
 from course.ops.labels import label_colour
 
 
@@ -144,6 +144,29 @@ def test_bars():
 def test_bars_that_cannot_be_drawn(groups, said):
     with pytest.raises(ValueError, match=said):
         show_bars(groups)
+
+
+def test_points_stand_where_they_belong_with_their_names():
+    figure = show_points({"slow": (1000.0, 0.9), "quick": (1.0, 0.5)}, xlabel="ms", ylabel="mAP", logarithmic=True)
+    (axis,) = figure.axes
+    assert axis.get_xscale() == "log" and (axis.get_xlabel(), axis.get_ylabel()) == ("ms", "mAP")
+    assert [line.get_xydata().tolist() for line in axis.lines] == [[[1000.0, 0.9]], [[1.0, 0.5]]]
+    assert [(text.get_text(), text.xy) for text in axis.texts] == [("slow", (1000.0, 0.9)), ("quick", (1.0, 0.5))]
+    assert len({line.get_color() for line in axis.lines}) == 2
+
+
+@pytest.mark.parametrize(
+    ("points", "options", "said"),
+    [
+        ({}, {}, "not 0"),
+        ({str(i): (i, i) for i in range(15)}, {}, "not 15"),
+        ({"a": (1, float("nan"))}, {}, "finite values"),
+        ({"a": (0, 1)}, {"logarithmic": True}, "x above 0"),
+    ],
+)
+def test_points_that_cannot_be_drawn(points, options, said):
+    with pytest.raises(ValueError, match=said):
+        show_points(points, **options)
 
 
 @pytest.mark.parametrize("curves", [{}, {str(i): [1.0] for i in range(8)}])
