@@ -9,8 +9,11 @@ Each function returns a `Player`. Its steps come from `course.ops`, the same cod
 from segwidgets.anchors import anchors
 from segwidgets.assignment import assignment
 from segwidgets.box_codec import box_codec
+from segwidgets.cell_losses import cell_losses
 from segwidgets.conv_transpose import conv_transpose
+from segwidgets.default_boxes import default_boxes
 from segwidgets.feature_ladder import feature_ladder
+from segwidgets.grid_predictions import grid_predictions
 from segwidgets.localizer_loss import localizer_loss
 from segwidgets.loss_parts import loss_parts
 from segwidgets.nms import nms
@@ -37,9 +40,12 @@ __all__ = [
     "anchors",
     "assignment",
     "box_codec",
+    "cell_losses",
     "conv_transpose",
+    "default_boxes",
     "feature_ladder",
     "felzenszwalb",
+    "grid_predictions",
     "localizer_loss",
     "loss_parts",
     "nms",

@@ -6,6 +6,7 @@ There is nothing to register. A recipe is a module with a docstring, whose first
     build(data) -> nn.Module                  the untrained model; draws from torch's global generator
     train(model, data, *, epochs, seed, device, checkpoint, progress) -> History      calls course.training.fit
     score(model, data, *, device) -> float    how good it is, on fixed data that it was never trained on
+    detector(model) -> nn.Module              only where `build` gives no more than what is learnt: the whole that answers
 """
 
 import ast
@@ -14,6 +15,10 @@ import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -54,3 +59,22 @@ def find_recipe(name: str) -> ModuleType:
     if name not in known:
         raise ValueError(f"no recipe is called {name!r}; the recipes are {', '.join(known) or 'none yet'}")
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def trained(name: str) -> "nn.Module":
+    """The model with the weights that come with the course, in evaluation mode, on the CPU: `trained("yolo")([picture])`.
+
+    Args:
+        name: of the weights: a recipe's, or with the data that it was trained on, "faster_rcnn_bccd".
+
+    Raises:
+        ValueError: When there are no such weights.
+    """
+    from course.weights import load_weights  # here, because help needs no torch
+
+    weights = load_weights(name)
+    recipe_name = max((known for known in recipes() if name == known or name.startswith(f"{known}_")), key=len)
+    recipe = find_recipe(recipe_name)
+    model = recipe.build(name[len(recipe_name) + 1 :] or next(iter(recipe.DATA)))
+    model.load_state_dict(weights)
+    return (recipe.detector(model) if hasattr(recipe, "detector") else model).eval()
