@@ -18,7 +18,7 @@
 # never touches its convolutions. **Fast R-CNN** (2015) is what remains when all of that is thrown out:
 #
 # ```
-# picture ──▶ convolutions ──▶ map ──▶ RoI pooling ──▶ two layers ─┬─▶ which class, or background: softmax
+# picture ──▶ convolutions ──▶ map ──▶ RoI pooling ──▶ layers ─┬─▶ which class, or background: softmax
 #                 once                     ↑                       └─▶ how the box has to move: four numbers a class
 #                                      proposals
 #                                     (lesson 06)
@@ -53,7 +53,7 @@ with torch.no_grad():
 segwidgets.roi_pool(cells, image, (105, 60, 232, 168), 3, channel=18)
 
 # %% [markdown]
-# 15.9 × 13.5 cells, and there are no parts of cells. So the box is rounded, and then its thirds are rounded, too. **Drag the box** to another place, or make it very small, and play again: whatever it covers, nine numbers come out. The second half
+# 15.9 × 13.5 cells, and there are no parts of cells. So both edges are rounded, and the last cell counts in: 17 × 14 cells. Then its thirds are rounded, too. **Drag the box** to another place, or make it very small, and play again: whatever it covers, nine numbers come out. The second half
 # of the animation is the way back; we come to it below.
 
 # %% [markdown]
@@ -113,7 +113,7 @@ print("A pyramid of one level.")
 #
 # <details><summary>Answer</summary>
 #
-# By up to half a cell, 8 pixels. An object 300 pixels wide does not care. One of 32 pixels is two cells wide: it may be taken for three, or for the two beside it. All features are then those of a shifted box, and
+# By up to half a cell, 8 pixels; and since the last cell counts in, what is read goes on for 8 to 24 pixels beyond the right and the lower edge. An object 300 pixels wide does not care. One of 32 pixels is two cells wide, and is always read as three, shifted by up to half a cell. All features are then those of a shifted box, and
 # the regression is to correct by pixels what it sees through cells. Lesson 11 gives the rounding up.
 #
 # </details>
@@ -154,7 +154,7 @@ print("A pyramid of one level.")
 #
 # </details>
 #
-# Region B again, with **Predict** (press **p**) on the way back. The photograph is the map itself, a cell 16 pixels wide.
+# Region B again, with **Predict** (press **p**) on the way back. The photograph is the map itself, a cell 16 pixels wide. (As the last cell counts in, cells 0 to 2 are the box from 0 to 32.)
 
 # %%
 numbers = torch.tensor([[1, 2, 6, 3], [3, 5, 2, 1], [1, 2, 2, 1], [7, 3, 4, 8]]).float()  # [4, 4]
@@ -210,9 +210,9 @@ print(f"{network.receptive_field(16).size} × {network.receptive_field(16).size}
 
 # %% [markdown]
 # So features of a region depend on nearly the whole picture, and its gradient has to go back through nearly the whole picture, however small the region is. R-CNN and SPP-net draw the 128 regions of a training step from all pictures at
-# random: 128 regions are then some 128 pictures, each passed forth and back for one region's sake.
+# random: 128 regions are then some 128 pictures, each passed forward and back for one region's sake.
 #
-# **Fast R-CNN draws the pictures first, and then the regions: 2 pictures, 64 regions of each.** Regions of one picture share the pass forth, and since the gradients *add up* on one map, they share the pass back. The paper calls this hierarchical sampling. Measured, on a crop
+# **Fast R-CNN draws the pictures first, and then the regions: 2 pictures, 64 regions of each.** Regions of one picture share the forward pass, and since the gradients *add up* on one map, they share the backward pass. The paper calls this hierarchical sampling. Measured, on a crop
 # of the cat:
 
 # %%
@@ -236,7 +236,7 @@ print(f"forth and back for 1 region {one:.2f} s, for {len(in_crop)} regions {all
 print(f"a step of 128 regions: of 128 pictures {128 * one:.0f} s, of 2 pictures {2 * all_64:.2f} s, {64 * one / all_64:.0f} times as fast")
 
 # %% [markdown]
-# As many times as it sounds, for a region alone costs hardly anything: pooling and its way back are a fraction of the pass. That is what opens the convolutions to training, and it needed no new mathematics.
+# Nearly 64 times, as it should be: a region alone costs hardly anything, for pooling and its way back are a fraction of the pass. That is what opens the convolutions to training, and it needed no new mathematics.
 #
 # **Think.** 64 regions of one picture have much in common. What could go wrong, and how would you find out?
 #
@@ -250,8 +250,8 @@ print(f"a step of 128 regions: of 128 pictures {128 * one:.0f} s, of 2 pictures 
 # %% [markdown]
 # ## One loss
 #
-# Behind the pooling come a fully connected layer or two, and two answers. A softmax says which of $K$ classes it is, **background among them**. And *for each class* four numbers say how the box has to move if it is that one: the deltas of lesson 07. For a region whose true class is $u$ and whose
-# true deltas are $t$,
+# Behind the pooling come fully connected layers (two of 4096 in the paper, one of 256 here), and two answers. A softmax says which of $K$ classes it is, **background among them** (the paper does not count it in $K$). And *for each class* four numbers say how the box has to move if it is that one: the deltas of lesson 07. For a region whose true class is $u$ and whose
+# true deltas are $t$, with $p_u$ the probability that the softmax gives to $u$, and $d^u$ the four deltas predicted for $u$,
 #
 # $$L = \underbrace{-\log p_u}_{\text{classification}} \;+\; \lambda\, [\, u \ge 1 \,] \underbrace{\sum_{k \,\in\, x, y, w, h} \text{smooth}_{L1}\bigl(d^u_k - t_k\bigr)}_{\text{box}}$$
 #
@@ -338,8 +338,8 @@ print("The same as the course's.")
 #
 # ### The regions of a step
 #
-# The pictures and proposals are those of lesson 07: eighty pictures to learn from, forty to judge by, 80 proposals each. `RegionHead` is what stands behind the map. It draws 64 regions of a picture: at most a quarter of them show an object (IoU from 0.5 on), the others are background.
-# There is no third definition of a positive any more: **the class and the box learn from the same regions.** (The true boxes are added to the proposals, so that there is something to learn from in every picture.)
+# The pictures and proposals are those of lesson 07: eighty pictures to learn from, forty to judge by, 80 proposals each. `RegionHead` is what stands behind the map. It draws 64 regions of a picture: at most a quarter of them show an object (IoU from 0.5 on), the others are background. (The paper takes only those from IoU 0.1 on, the harder ones.)
+# R-CNN had three definitions of a positive. Here there is one: **the class and the box learn from the same regions.** (The true boxes are added to the proposals, so that there is something to learn from in every picture that holds an object.)
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -433,7 +433,7 @@ found = judge("convolutions held")
 # %% [markdown]
 # ### Then as Fast R-CNN can
 #
-# Now the gradient goes on: through the pooling, into the convolutions. Three epochs. A step is two pictures and 128 regions, forth and back. This is the longest wait of the lesson.
+# Now the gradient goes on: through the pooling, into the convolutions. Three epochs. A step is two pictures and 128 regions, forward and back. This is the longest wait of the lesson.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -449,7 +449,7 @@ sure = [{name: values[each["scores"] > 0.5] for name, values in each.items()} fo
 show_objects([(picture, {"boxes": t["boxes"], "labels": t["labels"]}) for picture, t in unseen[:4]], CLASSES, found=sure)
 
 # %% [markdown]
-# Problem 5 of R-CNN was that the network is still that of ImageNet, bit by bit. And now? By how much the weights of each stage have moved:
+# Problem 5 of R-CNN was that the network is still ImageNet's, bit for bit. And now? By how much the weights of each stage have moved:
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -459,10 +459,11 @@ for stride in (2, 4, 8, 16):
     print(f"stride {stride:2}: {(now - before).norm() / before.norm():.1%}")
 
 # %% [markdown]
-# - **That the convolutions learn is worth a little, here.** With two seeds mAP@0.5 was 0.72 and 0.77 with it, and 0.69 and 0.75 when they were held for eight epochs more instead; mAP@0.75 was 0.36 and 0.38 against 0.34 and 0.34. (Forty pictures to judge by are few: from epoch to epoch a run moves
+# - **The first two stages are frozen, and the others have moved by less than one per cent.** So little is enough to change the features.
+# - **That the convolutions learn is worth a little, here.** In earlier runs with two other seeds mAP@0.5 was 0.72 and 0.77 with it, and 0.69 and 0.75 when they were held for eight epochs more instead; mAP@0.75 was 0.36 and 0.38 against 0.34 and 0.34. (Forty pictures to judge by are few: from epoch to epoch a run moves
 #   by up to five points.) Three epochs of eighty pictures are not much to teach ImageNet's convolutions stars and rings. **With 300 pictures** and 150 proposals each, one run had 0.89 with it and 0.84 without, and 0.59 against 0.52 at IoU 0.75.
 # - **Against R-CNN it is as good at finding, and less exact.** At IoU 0.5 R-CNN had 0.70 to 0.77 with eighty pictures and 0.87 with 300 (lesson 07). At 0.75 it had about 0.5 and 0.72, and SPP-net was not far from that. Least squares with its strong penalty is at home with few examples. The new layers here have half
-#   a million weights: in the end they know the training boxes by heart, and the unseen ones less well. They gain more from more pictures.
+#   a million weights: in the end they know the training boxes by heart, and the unseen ones less well. They gain more from more pictures. (SPP-net had 0.74 to 0.85 at IoU 0.5, so with eighty pictures it is ahead there, too.)
 # - **In the paper** the same comparison, with VGG16 on VOC 2007, came out at 61.4 % with all convolutions held and 66.9 % with those from the third block on learning; R-CNN had 66.0 % and SPP-net 63.1 %. One loss for both answers was better than one after the other, and the softmax
 #   at least as good as SVMs.
 #
@@ -557,7 +558,7 @@ relative = {way: {"published": hours[way] / 9.5, "here": seconds[way] / seconds[
 show_bars(relative, xlabel="training time, Fast R-CNN = 1")
 
 # %% [markdown]
-# Published were 84 hours, 25, and 9.5. SPP-net is the quickest to train here, for it trains hardly anything: its convolutions stay as they are. R-CNN pays most for its patches: 128 patches of 64 × 64 have four times as many pixels as two pictures of 256 × 256.
+# Published were 84 hours, 25, and 9.5. SPP-net is the quickest here and was not in the paper. Its convolutions are held in both; but its 25 hours also contain what we leave out or do in seconds: fine-tuning of the fully connected layers, features written to a disk and read again, SVMs, regression. R-CNN pays most for its patches: 128 patches of 64 × 64 have four times as many pixels as two pictures of 256 × 256.
 #
 # ### What has become of the five problems
 #
@@ -567,11 +568,11 @@ show_bars(relative, xlabel="training time, Fast R-CNN = 1")
 # | slow training | 84 hours | 25 hours | 9.5 hours |
 # | features on a disk | some 200 GB | as well | none |
 # | slow detection, without proposals | 47 s | 2.3 s | 0.32 s |
-# | a network that does not learn | from its fine-tuning only | above the pyramid only | all of it that one lets |
+# | a network that does not learn | from its fine-tuning only | above the pyramid only | all that is not frozen |
 #
 # ## What is still slow
 #
-# Selective search knows nothing of the network. It looks at colours and textures of pixels, runs on the CPU, and takes as long as the network that has already computed, for the same picture, on the same pixels, everything there is to know about edges, textures and parts. And it does
+# Selective search knows nothing of the network. It looks at colours and textures of pixels, runs on the CPU, and takes as long as the network does or longer. Yet the network computes, from the same pixels, all that there is to know about edges, textures and parts. And it does
 # not learn, either: what it never proposes nobody will find.
 #
 # The map is there. Could a few more layers on it say *here is something*? That is one idea away, and it is lesson 09: **Faster R-CNN**.
@@ -604,11 +605,11 @@ show_bars(relative, xlabel="training time, Fast R-CNN = 1")
 #
 # </details>
 #
-# **2.** 300 regions are pooled to 7 × 7 from a map of 512 channels. How many numbers reach the fully connected layer, for each region and in all? And at most how many cells of the map get a gradient from one region?
+# **2.** 300 regions are pooled to 7 × 7 from a map of 512 channels. How many numbers reach the fully connected layer, for each region and in all? And in one channel, at most how many cells of the map get a gradient from one region?
 #
 # <details><summary>Answer</summary>
 #
-# 7 · 7 · 512 = 25,088 for each region, 7.5 million in all. One region has 49 bins, each with one largest cell: at most 49 cells in each channel, and fewer if bins share a maximum.
+# 7 · 7 · 512 = 25,088 for each region, 7.5 million in all. One region has 49 bins, each with one largest cell: at most 49 cells, and fewer if bins share a maximum.
 #
 # </details>
 #
