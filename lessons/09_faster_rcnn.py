@@ -780,7 +780,7 @@ if cells:
     titles = [f"{len(missed[worst[0]]['boxes'])} missed", f"{len(made_up[worst[1]]['boxes'])} found that nobody annotated"]
     annotated = {name: there[worst[1]][name] for name in ("boxes", "labels")}
     both = [(cells[worst[0]][0], missed[worst[0]]), (cells[worst[1]][0], annotated)]
-    display(show_objects(both, bccd.CLASSES, found=[{"boxes": sure[i]["boxes"]} for i in worst], titles=titles))
+show_objects(both, bccd.CLASSES, found=[{"boxes": sure[i]["boxes"]} for i in worst], titles=titles) if cells else None
 
 # %% [markdown]
 # - **On the left it fails.** Where red cells lie in a heap, or are cut off at the edge, outlines are half hidden, and such boxes score low. In a few places two cells overlap so much that suppression takes them for one.

@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 import textwrap
+import typing
 from collections.abc import Callable
 from types import ModuleType
 
@@ -35,12 +36,20 @@ def _for_students(docstring: str) -> str:
 def _signature(function: Callable) -> str:
     """The `def` line, with every alias in its type hints spelled out, so that nothing needs importing but torch."""
     signature = inspect.signature(function, eval_str=True)
+    signature = signature.replace(return_annotation=_unnamed(signature.return_annotation))
     line = f"def {function.__name__}{signature}:".replace(f"{nn.Module.__module__}.", "torch.nn.")  # its public name
     if len(line) > _WIDTH:
         parameters = "".join(f"    {parameter},\n" for parameter in _parameters(signature))
         returns = inspect.formatannotation(signature.return_annotation)
         line = f"def {function.__name__}(\n{parameters}) -> {returns}:"
     return re.sub(r"collections\.abc\.Sequence\[([\w.]+)\]", r"tuple[\1, ...]", line)  # the cases' sequences are all tuples
+
+
+def _unnamed(annotation: object) -> object:
+    """Of a named tuple the plain one: whoever returns a tuple of the same tensors is right."""
+    if isinstance(annotation, type) and issubclass(annotation, tuple) and hasattr(annotation, "_fields"):
+        return tuple[tuple(typing.get_type_hints(annotation).values())]
+    return annotation
 
 
 def _parameters(signature: inspect.Signature) -> list[str]:

@@ -138,16 +138,45 @@ def default_boxes(
     ratios = arguments.several(aspect_ratios, "aspect_ratios", len(maps))
     scales = arguments.positives(default_scales(len(maps)) if scales is None else scales, "scales", len(maps) + 1)
     steps = [None] * len(maps) if steps is None else arguments.positives(steps, "steps", len(maps))
-    levels = []
-    for (height, width), of_level, scale, next_scale, step in zip(maps, ratios, scales, scales[1:], steps, strict=False):
-        sides = _default_sides(scale, next_scale, of_level)  # [A, 2]
-        sides = sides.clamp(max=1) if clip else sides
-        places = (height, width) if step is None else (image[0] / step, image[1] / step)  # in the whole image, maybe a fraction
-        y, x = ((torch.arange(count) + 0.5) / of_all for count, of_all in zip((height, width), places, strict=True))  # [H], [W]
-        centre = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), -1)[:, :, None]  # [H, W, 1, 2]
-        corners = torch.cat((centre - 0.5 * sides, centre + 0.5 * sides), -1)  # [H, W, A, 4], shares of the image
-        levels.append((corners * torch.tensor([image[1], image[0]] * 2)).flatten(0, 2))  # [H*W*A, 4]
+    levels = [
+        default_boxes_of_level(image, size, scale, next_scale, of_level, step, clip)
+        for size, scale, next_scale, of_level, step in zip(maps, scales, scales[1:], ratios, steps, strict=False)
+    ]
     return torch.cat(levels).to(device, dtype)  # [N, 4]
+
+
+def default_boxes_of_level(
+    image_size: IntOrPair,
+    map_size: IntOrPair,
+    scale: float,
+    next_scale: float,
+    aspect_ratios: Numbers,
+    step: float | None = None,
+    clip: bool = True,
+) -> Tensor:
+    """SSD's default boxes of one level: places in reading order, all shapes of a place together. float32 [H*W*A, 4]
+
+    Args:
+        image_size: (height, width), or one integer.
+        map_size: (H, W) of the level, or one integer.
+        scale, next_scale: of this level and of the one behind it, shares of the image.
+        aspect_ratios: besides 1, each of which gives a wide and an upright box; may be none.
+        step: pixels from one place to the next; None spreads the places evenly over the image.
+        clip: whether a width or height larger than the image is cut to it. Boxes at the border reach beyond it even so.
+
+    Raises:
+        TypeError, ValueError: no such numbers.
+    """
+    image, (height, width) = arguments.pair(image_size, "image_size", 1), arguments.pair(map_size, "map_size", 1)
+    scale, next_scale = arguments.positive(scale, "scale"), arguments.positive(next_scale, "next_scale")
+    step = None if step is None else arguments.positive(step, "step")
+    sides = _default_sides(scale, next_scale, aspect_ratios)  # [A, 2]
+    sides = sides.clamp(max=1) if clip else sides
+    places = (height, width) if step is None else (image[0] / step, image[1] / step)  # in the whole image, maybe a fraction
+    y, x = ((torch.arange(count) + 0.5) / of_all for count, of_all in zip((height, width), places, strict=True))  # [H], [W]
+    centre = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), -1)[:, :, None]  # [H, W, 1, 2]
+    corners = torch.cat((centre - 0.5 * sides, centre + 0.5 * sides), -1)  # [H, W, A, 4], shares of the image
+    return (corners * torch.tensor([image[1], image[0]] * 2)).flatten(0, 2)  # [H*W*A, 4]
 
 
 def _default_sides(scale: float, next_scale: float, aspect_ratios: Numbers) -> Tensor:

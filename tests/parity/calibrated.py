@@ -26,12 +26,12 @@ def calibrate(network: nn.Module, images: Sequence[Tensor], targets: Sequence[Ma
         norm.momentum = 0.1
     network.eval()
     head, predictor = network.rpn.head, network.roi_heads.box_predictor
-    _spread(network, images, {head.cls_logits: 2.0, head.bbox_pred: 0.3})
-    _spread(network, images, {predictor.cls_score: 2.0, predictor.bbox_pred: 1.0})
+    spread(network, images, {head.cls_logits: 2.0, head.bbox_pred: 0.3})
+    spread(network, images, {predictor.cls_score: 2.0, predictor.bbox_pred: 1.0})
     return network
 
 
-def _spread(network: nn.Module, images: Sequence[Tensor], deviations: Mapping[nn.Module, float]) -> None:
+def spread(network: nn.Module, images: Sequence[Tensor], deviations: Mapping[nn.Module, float]) -> None:
     """Scales and shifts layers so that each of their outputs has mean 0 and this deviation over all places, or regions."""
     seen = {layer: [] for layer in deviations}
     handles = [layer.register_forward_hook(lambda m, i, output: seen[m].append(output.transpose(0, 1).flatten(1))) for layer in deviations]

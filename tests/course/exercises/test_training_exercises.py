@@ -13,8 +13,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from safetensors.torch import save_file
 from torch import nn
 
+from course.data.shapes import CLASSES
 from course.exercises import check
 from course.exercises.checking import _devices
+from course.exercises.detecting import Detecting
 from course.exercises.exercise import TRAINING_CELL, TrainingExercise
 from course.exercises.labelling import Labelling
 from course.exercises.lessons import all_exercises, all_trainings, trainings_of
@@ -425,11 +427,23 @@ def proposals(targets, boxes=None):
 QUARTERS = [[x, y, x + 56.0, y + 56] for x in (8, 64) for y in (8, 64)] + [[36.0, 36, 92, 92], [0.0, 0, 128, 128]]
 COLUMNS = [[x, 20.0, x + 44, 76] for x in (10, 40, 74)] + [[40.0, 60, 84, 116]]
 
-RIGHT = {Labelling: labels_everywhere, Localizing: one_object, Proposing: proposals}
+
+def detections(targets, boxes=None):
+    """The true boxes of each picture, or the same few in all of them, each as every class, filled up with zeros to twenty."""
+    found, names = torch.zeros(len(targets), 20, 4), torch.zeros(len(targets), 20, dtype=torch.uint8)
+    for rows, labels, target in zip(found, names, targets, strict=True):
+        of_picture = target["boxes"] if boxes is None else torch.tensor(boxes).repeat_interleave(6, 0)
+        rows[: len(of_picture)] = of_picture
+        labels[: len(of_picture)] = target["labels"] if boxes is None else torch.arange(1, 7).repeat(len(boxes))
+    return {"boxes": found, "labels": names, "scores": torch.where(names > 0, 0.5, 0.0)}
+
+
+RIGHT = {Labelling: labels_everywhere, Localizing: one_object, Proposing: proposals, Detecting: detections}
 CONSTANT = {
     Labelling: lambda targets: labels_everywhere(torch.zeros_like(targets)),
     Localizing: lambda targets: one_object(targets, "mean"),
     Proposing: lambda targets: proposals(targets, QUARTERS + COLUMNS),
+    Detecting: lambda targets: detections(targets, QUARTERS[4:5] + COLUMNS[1:2] + COLUMNS[3:]),
 }
 
 
@@ -462,6 +476,7 @@ SHORTER = {
     "build_fcn": (("count=2000", "count=320, size=96"), ("epochs=5, batch_size=16", "epochs=2, batch_size=8")),
     "build_localizer": (("count=3000", "count=600"), ("epochs=6, batch_size=16", "epochs=3, batch_size=8")),
     "build_rpn": (("count=1500", "count=400"), ("epochs=5, batch_size=16", "epochs=2, batch_size=8")),
+    "build_yolo": (("count=2000", "count=200"), ("epochs=4, batch_size=16", "epochs=2, batch_size=8")),
 }
 
 
@@ -532,3 +547,9 @@ def test_lesson_04_has_one_that_is_judged_by_class_and_box():
 def test_lesson_09_has_one_that_is_judged_by_its_first_proposals():
     [exercise] = trainings_of("09_faster_rcnn")
     assert exercise.name == "build_rpn" and exercise.task == Proposing(most=10) and "**the first 10**" in exercise.prompt
+
+
+def test_lesson_10_has_one_that_is_judged_by_its_detections():
+    [exercise] = trainings_of("10_yolo_ssd")
+    assert exercise.name == "build_yolo" and exercise.task == Detecting(classes=CLASSES, most=20)
+    assert "**the first 20**" in exercise.prompt and f"`[N, S, S, 5B + {len(CLASSES) - 1}]`" in exercise.prompt

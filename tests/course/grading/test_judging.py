@@ -186,6 +186,29 @@ def test_proposals_earn_what_the_best_of_them_is_worth_for_each_object():
         assert grade.message == "The proposals that came back are none: each picture has 10, x1 ≤ x2 and y1 ≤ y2."
 
 
+def test_detections_earn_their_average_precision():
+    exercise = all_trainings()["build_yolo"]
+    targets = [
+        {"boxes": torch.tensor([[10.0, 10, 50, 50], [60, 60, 100, 100]]), "labels": torch.tensor([1, 6])},
+        {"boxes": torch.tensor([[30.0, 30, 70, 70]]), "labels": torch.tensor([3])},
+    ]
+    boxes, labels, scores = torch.zeros(2, 20, 4), torch.zeros(2, 20, dtype=torch.uint8), torch.zeros(2, 20)
+    boxes[0, :2], labels[0, :2], scores[0, :2] = targets[0]["boxes"], torch.tensor([1, 6]), torch.tensor([0.5, 0.4])
+    boxes[1, 7], labels[1, 7], scores[1, 7] = torch.tensor([30.0, 30, 70, 70]), 5, 0.9  # fits, under another name
+    said = {"boxes": boxes, "labels": labels, "scores": scores}
+    found = trained(Outcome("returned", said, ECHO), exercise, targets)
+    assert (found.status, found.points) == ("ok", exercise.points_for(2 / 3)) and ECHO not in found.message
+    assert found.message == "A mAP at IoU 0.5 of 0.667 on 2 pictures that it never saw."
+    lies = [{"boxes": lie} for lie in (boxes * torch.nan, boxes.flip(2), boxes.repeat(1, 50, 1), boxes.double(), boxes[:1], boxes * 3e36)]
+    lies += [{"labels": lie} for lie in (labels + 5, labels.long(), labels[:1])] + [
+        {"scores": lie} for lie in (scores / 0, scores.double())
+    ]
+    for lie in lies:
+        grade = trained(Outcome("returned", said | lie, ECHO), exercise, targets)
+        assert (grade.status, grade.points) == ("wrong", 0) and ECHO not in grade.message
+        assert grade.message.startswith(f"The {next(iter(lie))} that came back are none: each picture has 20, ")
+
+
 @pytest.mark.parametrize(
     "outcome, status",
     [
