@@ -4,7 +4,8 @@ A grader uses the two halves in two processes. `numbers` and `answers` run besid
 runs with the one who judges, and what it is given may come from anybody: it takes arrays apart from the beginning. Between the two travel
 plain arrays and nothing else, each with a row a picture. Where pictures have different numbers of things (detections), rows are filled up.
 
-`labelling.py` is a label for each pixel, `localizing.py` a class and a box for each picture, `proposing.py` boxes around whatever is there.
+`labelling.py` is a label for each pixel, `localizing.py` a class and a box for each picture, `proposing.py` boxes around whatever is there,
+`detecting.py` boxes and classes of all that is there.
 """
 
 from __future__ import annotations

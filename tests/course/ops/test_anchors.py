@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from course.ops.anchors import anchor_grid, anchor_grid_steps, base_anchors, default_boxes, default_scales, place_anchors
+from course.ops.anchors import (
+    anchor_grid,
+    anchor_grid_steps,
+    base_anchors,
+    default_boxes,
+    default_boxes_of_level,
+    default_scales,
+    place_anchors,
+)
 from course.ops.step import replay
 from tests.refusing import refuses
 
@@ -108,6 +116,16 @@ def test_what_is_no_grid(grid):
     refuses(lambda: grid(8, [2], ((4,),), ((1,), (1,))), ValueError, "aspect_ratios", "1; got 2")
     refuses(lambda: grid(8, [2], ((4,),), ()), ValueError, "aspect_ratios", "got 0")
     refuses(lambda: grid((8, 3), [(2, 4)], ((4,),)), ValueError, "map_sizes", "(8, 3)", "(2, 4)")
+
+
+def test_a_level_by_itself_is_that_level_of_all():
+    levels = [((3, 2), 0.25, 0.5, (2, 3), 20), ((1, 2), 0.5, 2.0, (), 45)]
+    whole = default_boxes((60, 90), [(3, 2), (1, 2)], [(2, 3), ()], [0.25, 0.5, 2.0], [20, 45], clip=False)
+    assert torch.equal(torch.cat([default_boxes_of_level((60, 90), *level, clip=False) for level in levels]), whole)
+    assert default_boxes_of_level(100, 1, 0.5, 2.0, ()).tolist() == [[25, 25, 75, 75], [0, 0, 100, 100]]
+    refuses(lambda: default_boxes_of_level(8, 2, 0, 0.5, ()), ValueError, "scale must be a finite number above 0; got 0")
+    refuses(lambda: default_boxes_of_level(8, 2, 0.5, "1", ()), TypeError, "next_scale must be a number above 0", "'1'")
+    refuses(lambda: default_boxes_of_level(8, 2, 0.5, 1, (), -1), ValueError, "step must be a finite number above 0; got -1")
 
 
 def test_what_are_no_default_boxes():
