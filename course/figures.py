@@ -201,6 +201,8 @@ def show_points(points: Mapping[str, tuple[float, float]], *, xlabel: str = "", 
     values = np.asarray(list(points.values()), float).reshape(-1, 2)  # [N, 2]
     if not np.isfinite(values).all() or (logarithmic and not (values[:, 0] > 0).all()):
         raise ValueError(f"show_points draws finite values{', x above 0' if logarithmic else ''}.")
+    from matplotlib.ticker import LogLocator
+
     with _axes(1, 1) as (figure, [[axis]]):
         for name, (x, y) in points.items():
             axis.plot(x, y, "o", markersize=9)
@@ -208,7 +210,9 @@ def show_points(points: Mapping[str, tuple[float, float]], *, xlabel: str = "", 
         axis.set(xlabel=xlabel, ylabel=ylabel)
         if logarithmic:
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter("{x:g}")
+            axis.minorticks_off()
         axis.margins(x=0.25, y=0.15)
     return figure
 

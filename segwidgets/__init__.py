@@ -16,6 +16,7 @@ from segwidgets.feature_ladder import feature_ladder
 from segwidgets.grid_predictions import grid_predictions
 from segwidgets.localizer_loss import localizer_loss
 from segwidgets.loss_parts import loss_parts
+from segwidgets.masks import masks
 from segwidgets.nms import nms
 from segwidgets.pixel_loss import pixel_loss
 from segwidgets.player import Player
@@ -24,6 +25,7 @@ from segwidgets.predictions import predictions
 from segwidgets.rcnn import rcnn
 from segwidgets.receptive_field import receptive_field
 from segwidgets.regions import felzenszwalb, slic
+from segwidgets.roi_align import roi_align
 from segwidgets.roi_pool import roi_pool
 from segwidgets.rpn import rpn
 from segwidgets.selective_search import selective_search
@@ -48,12 +50,14 @@ __all__ = [
     "grid_predictions",
     "localizer_loss",
     "loss_parts",
+    "masks",
     "nms",
     "pixel_loss",
     "pool",
     "predictions",
     "rcnn",
     "receptive_field",
+    "roi_align",
     "roi_pool",
     "rpn",
     "selective_search",

@@ -6,30 +6,25 @@ RoI pooling rounds twice, the box to cells and its bins to cells. What was there
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from course.ops import arguments
 from course.ops import roi as operations
 from course.ops.step import Index, Step, listing, number, place
+from segwidgets.box_on_map import Layer, Sheet, box_of
 from segwidgets.boxes import Boxes, BoxLook, Place
-from segwidgets.inputs import as_tensor, check_keywords, pixels, shrunk
+from segwidgets.inputs import as_tensor, check_keywords
 from segwidgets.live import DragBox, Live
 from segwidgets.maps import MOST_NUMBERS
-from segwidgets.panels import Arrow, FieldBoxes, Grid, Picture, colours
+from segwidgets.panels import Arrow, FieldBoxes, Grid, Picture
 from segwidgets.roles import ROLES
 from segwidgets.students import PANEL, beside, called
 from segwidgets.trace import Cell, Trace, TraceStep
 
-MOST_CELLS = 112 * 112  # of the map: a box over all of them takes most of a megabyte
-MOST_BINS = 14  # along a side of the output
 MOST_SINGLE = 9  # gradients that flow back one after another; of more only the sum is shown
-FARTHEST = 1e5  # pixels
 GRID, CELL = 8.0, 2.2  # units: how wide and high the cells of the box are together, and at most one: what is dragged must not jump about
 SIDES = ("left edge", "upper edge", "right edge", "lower edge")
 GIVEN, READ = range(2)  # the boxes on the photograph and on the map, by their numbers
@@ -64,74 +59,21 @@ def roi_pool(
         TypeError, ValueError: one sentence saying what can't be shown and what can.
     """
     check_keywords(unknown, roi_pool)
-    sheet = _Sheet(image)
-    features, shape = _map(features)
-    bins = arguments.pair(output_size, "output_size", 1)
-    if max(bins) > MOST_BINS:
-        raise ValueError(f"output_size is {bins[0]}×{bins[1]}; the widget shows {MOST_BINS}×{MOST_BINS} bins at most")
-    if spatial_scale is None:
-        spatial_scale = 2.0 ** round(math.log2(features.shape[3] / sheet.width))
-    scale, given = arguments.positive(spatial_scale, "spatial_scale"), _box(box)
-    if channel is None:
-        channel = _loudest(features, given, bins, scale)
-    if isinstance(channel, bool) or not isinstance(channel, int) or not 0 <= channel < features.shape[1]:
-        raise ValueError(f"channel is {channel!r}, and features has the channels 0 to {features.shape[1] - 1}")
-    layer = _Layer(features[:, [channel]].clone(), scale, bins, f"features, channel {channel}", shape)
-    gradient = None if gradient is None else _gradient(gradient, bins)
+    sheet, given = Sheet(image), box_of(box)
+    layer = Layer.of(features, sheet, given, output_size, spatial_scale, channel)
+    gradient = None if gradient is None else _gradient(gradient, layer.bins)
 
     def compute(box: Place) -> Trace:
-        here = given if box == sheet.shown(given) else _box(sheet.box(box))
+        here = given if box == sheet.shown(given) else box_of(sheet.box(box))
         return _Pooling(sheet, layer, here, gradient, fn).trace()
 
     return Live(compute, [DragBox("box", panel="photograph", box=GIVEN, value=sheet.shown(given))])
 
 
-class _Sheet:
-    """The photograph, and how boxes in its pixels become places on it as shown."""
-
-    def __init__(self, image):
-        picture = pixels(image)
-        self.height, self.width = picture.shape[:2]
-        self.pixels, self.factor = shrunk(picture)
-
-    def shown(self, box: Tensor) -> Place:
-        return tuple((box * self.factor).tolist())
-
-    def box(self, place: Place) -> Tensor:
-        """In whole pixels of the picture: one sees no difference, and can calculate."""
-        return (torch.tensor(place, dtype=torch.float64) / self.factor + 0.5).floor()
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """What is pooled: `plane [1, 1, H, W]`, with `scale` cells a pixel, to `bins` (PH, PW); `title` and `shape` are in words."""
-
-    plane: Tensor
-    scale: float
-    bins: tuple[int, int]
-    title: str
-    shape: str
-
-    @property
-    def paint(self) -> str:
-        return "signed" if self.plane.min() < 0 else "heat"
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        top = float(self.plane.abs().max())
-        return (-top if self.paint == "signed" else 0.0), top
-
-    def painted(self) -> np.ndarray:
-        """A pixel a cell, `[H, W, 3]` uint8."""
-        low, high = self.limits
-        level = (self.plane[0, 0] - low) / ((high - low) or 1) * 255
-        return colours(self.paint)[level.round().int().numpy()]
-
-
 class _Pooling:
     """The animation of one box."""
 
-    def __init__(self, sheet: _Sheet, layer: _Layer, box: Tensor, gradient: Tensor | None, fn: Callable | None):
+    def __init__(self, sheet: Sheet, layer: Layer, box: Tensor, gradient: Tensor | None, fn: Callable | None):
         self.sheet, self.layer, self.box, self.gradient, self.fn = sheet, layer, box, gradient, fn
         plane = layer.plane
         self.boxes = torch.cat((box.new_zeros(1), box))[None].to(plane.dtype)  # [1, 5]
@@ -379,36 +321,6 @@ def _count(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _map(features) -> tuple[Tensor, str]:
-    """Features `[1, C, H, W]`, floats of the precision given (at least single), and their shape in words."""
-    rounded = as_tensor(features, name="features")
-    shape = list(rounded.shape)
-    if len(shape) not in (3, 4) or 0 in shape or len(shape) == 4 and shape[0] != 1:
-        raise ValueError(f"features has the shape {shape}; a map of one photograph is [C, H, W] or [1, C, H, W]")
-    if not torch.isfinite(rounded).all():
-        raise ValueError("features has NaN or infinite values; a widget shows finite numbers only")
-    if shape[-1] * shape[-2] > MOST_CELLS:
-        raise ValueError(f"features has {shape[-2]}×{shape[-1]} cells; the widget shows 112×112 = {MOST_CELLS} at most: use a coarser map")
-    exact = isinstance(features, Tensor) and features.dtype == torch.float64
-    return (features.detach().cpu() if exact else rounded).reshape(-1, *shape[-3:]), str(shape)
-
-
-def _box(box) -> Tensor:
-    """Four numbers in double precision."""
-    if not isinstance(box, Tensor):
-        try:
-            box = torch.tensor(box, dtype=torch.float64)
-        except (TypeError, ValueError, RuntimeError):
-            box = as_tensor(box, name="box")  # says what it is
-    if box.shape != (4,):
-        raise ValueError(f"box has the shape {list(box.shape)}; one box is four numbers, x1, y1, x2, y2")
-    box = box.detach().cpu().double()
-    arguments.check_boxes(box[None], "box", finite=True)
-    if (box[2:] < box[:2]).any() or (box.abs() > FARTHEST).any():
-        raise ValueError(f"box is {listing(box.tolist())}; it takes x1 ≤ x2 and y1 ≤ y2, within {number(FARTHEST)} pixels of the corner")
-    return box
-
-
 def _gradient(gradient, bins: tuple[int, int]) -> Tensor:
     gradient = as_tensor(gradient, name="gradient")
     if gradient.shape[-2:] != bins or gradient.numel() != bins[0] * bins[1]:
@@ -416,11 +328,3 @@ def _gradient(gradient, bins: tuple[int, int]) -> Tensor:
     if not torch.isfinite(gradient).all():
         raise ValueError("gradient has NaN or infinite values; a widget shows finite numbers only")
     return gradient.reshape(bins)
-
-
-def _loudest(features: Tensor, box: Tensor, bins: tuple[int, int], scale: float) -> int:
-    """The channel whose maxima in the box lie highest above the rest of the map, in its standard deviations."""
-    boxes = torch.cat((box.new_zeros(1), box))[None].to(features.dtype)  # [1, 5]
-    maxima = operations.roi_pool(features, boxes, bins, scale)[0].mean((1, 2))  # [C]
-    spread = features[0].flatten(1).std(1, correction=0)  # [C]
-    return int(((maxima - features[0].mean((1, 2))) / spread.clamp(min=1e-6)).argmax())
