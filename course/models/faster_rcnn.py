@@ -19,16 +19,18 @@ Shape letters: B images, K classes with background, D detections, N anchors, G o
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from course.models.detector_input import DetectorInput
-from course.models.fast_rcnn import WEIGHTS, RegionHead, Targets, check_targets, fully_connected, in_their_pixels
-from course.models.feature_pyramid import FeaturePyramid, PyramidRoIAlign, lateral_and_output
+from course.models.detector_input import Batch, DetectorInput
+from course.models.fast_rcnn import WEIGHTS, RegionHead, Regions, Targets, check_targets, fully_connected, in_their_pixels
+from course.models.feature_pyramid import FeaturePyramid, Level, PyramidRoIAlign, lateral_and_output
 from course.models.rpn import RPN, Predictions, RPNHead
 from course.models.stages import IMAGENET_DEVIATION, IMAGENET_MEAN, Stages, resnet_stages
+
+KINDS = "Faster R-CNNs"
 
 
 class FasterRCNN(nn.Module):
@@ -50,6 +52,10 @@ class FasterRCNN(nn.Module):
         batch = self.prepare(images)
         levels = self.backbone(batch.images)
         proposals = [boxes for boxes, _ in self.rpn.propose(self.rpn(levels, batch.size), batch.sizes)]
+        return self.detect(levels, proposals, batch)
+
+    def detect(self, levels: Mapping[Level, Tensor], proposals: Sequence[Tensor], batch: Batch) -> list[dict[str, Tensor]]:
+        """The second stage: what becomes of each picture's proposals, `[L, 4]` in pixels of the batch, as `forward` gives it."""
         return in_their_pixels(self.head.detect(levels, proposals, batch.sizes), batch)
 
     def losses(self, images: Sequence[Tensor], targets: Targets) -> dict[str, Tensor]:
@@ -67,7 +73,11 @@ class FasterRCNN(nn.Module):
         if not (predictions.objectness.isfinite().all() and predictions.deltas.isfinite().all()):
             return _not_finite(losses, predictions)
         proposals = [found for found, _ in self.rpn.propose(predictions, batch.sizes)]
-        return losses | self.head.losses(levels, self.head.draw(proposals, boxes, labels))
+        return losses | self.region_losses(levels, self.head.draw(proposals, boxes, labels), batch, targets)
+
+    def region_losses(self, levels: Mapping[Level, Tensor], regions: Regions, batch: Batch, targets: Targets) -> dict[str, Tensor]:
+        """Those of the second stage, for the regions drawn; `targets` in pixels of the pictures, as `losses` gets them."""
+        return self.head.losses(levels, regions)
 
     @torch.no_grad()
     def trace(self, image: Tensor) -> dict[str, object]:
@@ -91,7 +101,7 @@ class FasterRCNN(nn.Module):
             "deltas": [level[0] for level in deltas],
             "proposals": proposals,
             "proposal_scores": scores,
-            "detections": in_their_pixels(self.head.detect(levels, [proposals], batch.sizes), batch)[0],
+            "detections": self.detect(levels, [proposals], batch)[0],
         }
 
 
@@ -112,47 +122,74 @@ def from_torchvision(tv_model: nn.Module) -> FasterRCNN:
     from torchvision.models.detection import FasterRCNN as Theirs  # here, because importing it changes the environment
 
     if type(tv_model) is not Theirs:
-        raise TypeError(f"from_torchvision takes one of torchvision's Faster R-CNNs, not a {type(tv_model).__name__}.")
-    _check_what_is_fixed(tv_model)
-    tensors = tv_model.state_dict()
+        raise TypeError(f"from_torchvision takes one of torchvision's {KINDS}, not a {type(tv_model).__name__}.")
+    check_what_is_fixed(tv_model, KINDS)
+    return with_tensors_of(tv_model, FasterRCNN(**parts(tv_model)), torchvision_name, KINDS)
+
+
+def parts(tv_model: nn.Module) -> dict[str, nn.Module]:
+    """What `FasterRCNN(…)` is put together from: the numbers of torchvision's model, or of one that extends it, and not yet its tensors."""
     backbone, strides = _backbone(tv_model.backbone)
-    model = FasterRCNN(
-        prepare=_prepare(tv_model.transform), backbone=backbone, rpn=_rpn(tv_model.rpn), head=_region_head(tv_model.roi_heads, strides)
-    )
-    names = {name: _torchvision_name(name, backbone.names) for name in model.state_dict()}
+    return {
+        "prepare": _prepare(tv_model.transform),
+        "backbone": backbone,
+        "rpn": _rpn(tv_model.rpn),
+        "head": _region_head(tv_model.roi_heads, strides),
+    }
+
+
+def with_tensors_of(tv_model: nn.Module, model: FasterRCNN, their_name: Callable[[str, Sequence[str]], str], kinds: str) -> FasterRCNN:
+    """`model` with the tensors, the device, the dtype and the mode of torchvision's.
+
+    Args:
+        their_name: (our name of a tensor, names of the pyramid's levels) → torchvision's name of it.
+        kinds: what torchvision's models are called in the error.
+
+    Raises: ValueError if the two have not the same tensors, each of the same shape.
+    """
+    tensors = tv_model.state_dict()
+    names = {name: their_name(name, model.backbone.names) for name in model.state_dict()}
     if {names[name]: tensor.shape for name, tensor in model.state_dict().items()} != {name: t.shape for name, t in tensors.items()}:
-        raise ValueError("from_torchvision knows the layers of torchvision's own Faster R-CNNs; some of this model's differ.")
+        raise ValueError(f"from_torchvision knows the layers of torchvision's own {kinds}; some of this model's differ.")
     model.to(tensors["rpn.head.cls_logits.weight"])  # its device and dtype
     model.load_state_dict({name: tensors[theirs] for name, theirs in names.items()})
     return model.train(tv_model.training)
 
 
-def _check_what_is_fixed(tv_model: nn.Module) -> None:
-    """Numbers that theirs may have otherwise and that ours has not as arguments. A tensor of another shape is found later."""
+def check_what_is_fixed(tv_model: nn.Module, kinds: str, several_sizes: bool = False) -> None:
+    """Numbers that theirs may have otherwise and that ours has not as arguments. A tensor of another shape is found later.
+
+    Args:
+        kinds: what torchvision's models are called in the error.
+        several_sizes: whether it may draw the size of a picture in training.
+
+    Raises: ValueError, with the first that differs.
+    """
     from torchvision.models.detection.backbone_utils import BackboneWithFPN
     from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-    backbone, transform, heads, pool = tv_model.backbone, tv_model.transform, tv_model.roi_heads, tv_model.roi_heads.box_roi_pool
+    backbone, transform, heads = tv_model.backbone, tv_model.transform, tv_model.roi_heads
+    pools = [pool for pool in (heads.box_roi_pool, heads.mask_roi_pool, heads.keypoint_roi_pool) if pool is not None]
     pyramid = isinstance(backbone, BackboneWithFPN) and type(backbone.fpn.extra_blocks) is LastLevelMaxPool
     known = {
         "a feature pyramid that ends in LastLevelMaxPool": pyramid,
         "a backbone without dilation": {layer.dilation for layer in backbone.modules() if isinstance(layer, nn.Conv2d)} == {(1, 1)},
         "ImageNet's mean and deviation": (*transform.image_mean, *transform.image_std) == (*IMAGENET_MEAN, *IMAGENET_DEVIATION),
-        "one size of picture": len(transform.min_size) == 1 and transform.fixed_size is None,
+        "one size of picture": (several_sizes or len(transform.min_size) == 1) and transform.fixed_size is None,
         "the same aspect ratios on all levels": len(set(tv_model.rpn.anchor_generator.aspect_ratios)) == 1,
         f"deltas multiplied by {WEIGHTS}": tuple(heads.box_coder.weights) == WEIGHTS,
         "one threshold between object and background": heads.proposal_matcher.high_threshold == heads.proposal_matcher.low_threshold,
         "regions pooled from all levels but the last": pyramid
-        and {*backbone.body.return_layers.values()} <= {*pool.featmap_names} <= {*"0123"},
-        "regions of 224 pixels pooled from level 4": (pool.canonical_scale, pool.canonical_level) == (224, 4),
+        and all({*backbone.body.return_layers.values()} <= {*pool.featmap_names} <= {*"0123"} for pool in pools),
+        "regions of 224 pixels pooled from level 4": {(pool.canonical_scale, pool.canonical_level) for pool in pools} == {(224, 4)},
     }
     for what, holds in known.items():
         if not holds:
-            raise ValueError(f"from_torchvision knows Faster R-CNNs with {what}; this one differs.")
+            raise ValueError(f"from_torchvision knows {kinds} with {what}; this one differs.")
 
 
 def _prepare(transform: nn.Module) -> DetectorInput:
-    return DetectorInput(shorter_side=transform.min_size[0], longer_side=transform.max_size, multiple=transform.size_divisible)
+    return DetectorInput(shorter_side=transform.min_size[-1], longer_side=transform.max_size, multiple=transform.size_divisible)
 
 
 def _backbone(backbone: nn.Module) -> tuple[FeaturePyramid, dict[str, int]]:
@@ -209,7 +246,8 @@ def _region_head(heads: nn.Module, strides: dict[str, int]) -> RegionHead:
     )
 
 
-def _torchvision_name(name: str, levels: Sequence[str]) -> str:
+def torchvision_name(name: str, levels: Sequence[str]) -> str:
+    """What torchvision calls a tensor of `FasterRCNN`, whose pyramid has these levels."""
     match name.split("."):
         case ["backbone", "backbone", "stem" | "0" | "1", *rest]:
             theirs = ["backbone.body"]

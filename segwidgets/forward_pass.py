@@ -1,0 +1,255 @@
+"""One forward pass of a running detector, watched: what each of its parts said, how long each took, and on CUDA how much memory.
+
+A model is watched from outside, by hooks on its parts, which are gone afterwards. What comes of it is one dict of stages, the same for every
+detector. A model that has `trace(image)` gives most of it itself, as the course's FasterRCNN, MaskRCNN and SSD do; of torchvision's
+FasterRCNN, MaskRCNN and KeypointRCNN the hooks read it. All boxes but those of the detections are in pixels of the picture as the network
+saw it, `size` (height, width):
+
+    levels {name: [C, H, W]}                                                  the maps, finest first
+    anchors [N, 4]   anchor_levels [N]   objectness, a list of [A, H, W]   deltas, a list of [4A, H, W]       proposals [P, 4]
+    default_boxes [N, 4]   default_levels [N]   logits [N, K]   deltas [N, 4]                                 or these, without proposals
+    class_logits [P, K]   class_deltas [P, 4K]   pooling, a `Pooling`                                         of each proposal, if known
+    mask_logits [D, K, M, M]                                                                                  of each detection, if known
+    detections {boxes [D, 4] in pixels of the picture as given, labels [D], scores [D]}
+    seconds {stage: s}   memory {stage: bytes}
+
+Letters: N anchors, A of them at a place, P proposals, D detections, K classes with background, M × M cells of a mask.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+COURSES = {
+    "input": ("prepare",),
+    "backbone": ("backbone",),
+    "RPN": ("rpn.head",),
+    "box head": ("head",),
+    "heads": ("heads",),
+    "mask head": ("mask",),
+    "keypoint head": ("keypoint",),
+}
+TORCHVISIONS = {
+    "input": ("transform",),
+    "backbone": ("backbone",),
+    "RPN": ("rpn.head",),
+    "box head": ("roi_heads.box_roi_pool", "roi_heads.box_head", "roi_heads.box_predictor"),
+    "mask head": ("roi_heads.mask_roi_pool", "roi_heads.mask_head", "roi_heads.mask_predictor"),
+    "keypoint head": ("roi_heads.keypoint_roi_pool", "roi_heads.keypoint_head", "roi_heads.keypoint_predictor"),
+}
+HEARD = ("rpn", "rpn.anchor_generator", "roi_heads")  # their outputs are stages, too; their time is that of their parts
+AFTER = {"RPN": "proposals", "box head": "suppression", "heads": "suppression", "mask head": "pasting", "keypoint head": "joints"}
+NEEDED = ("transform", "backbone", "rpn.head", "rpn.anchor_generator", "roi_heads.box_roi_pool", "roi_heads.box_predictor")
+ACCEPTED = (
+    "a detector: a model with trace(image), as the course's FasterRCNN, MaskRCNN and SSD, or torchvision's FasterRCNN, MaskRCNN or "
+    "KeypointRCNN"
+)
+
+
+class Pooling(NamedTuple):
+    """How regions are read off the maps, as `course.ops.roi.roi_align` takes it."""
+
+    level: list[str]
+    """The name of the map that each of the P regions is read from."""
+    scale: list[float]
+    """Cells a pixel on that map, for each."""
+    output_size: tuple[int, int]
+    sampling_ratio: int
+    aligned: bool
+
+
+def watch(model: nn.Module, image: Tensor) -> dict:
+    """The stages of one forward pass over a picture `[3, h, w]`, 0…1, on the model's device and in its precision.
+
+    A model in training mode is put into evaluation mode for the pass, and each of its parts is then what it was.
+
+    Raises:
+        TypeError: the model is no detector.
+        ValueError: a stage has NaN or infinite values.
+        RuntimeError, KeyboardInterrupt: the forward pass failed, or was interrupted.
+    """
+    traces = callable(getattr(model, "trace", None))
+    if not isinstance(model, nn.Module) or not traces and not all(_part(model, path) for path in NEEDED):
+        raise TypeError(f"xray looks into {ACCEPTED}; {type(model).__name__} is none")
+    weight = next((each for each in model.parameters() if each.is_floating_point()), image)
+    image = image.to(weight.device, weight.dtype)
+    clock = _Clock(weight.device)
+    with _evaluating(model), _listening(model, COURSES if traces else TORCHVISIONS, clock) as said, torch.no_grad():
+        clock.start()
+        try:
+            answer = model.trace(image) if traces else model([image])
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"The forward pass was interrupted in the stage {clock.stage!r}; the model is as it was.") from None
+        except Exception as failed:
+            reason = str(failed).partition("\n")[0]
+            raise RuntimeError(f"the forward pass failed in the stage {clock.stage!r}: {type(failed).__name__}: {reason}") from failed
+        clock.lap("")
+        stages = _of_the_course(model, answer, said) if traces else _of_torchvision(model, answer, said)
+    return _on_the_processor(stages) | {"seconds": clock.seconds, "memory": clock.memory}
+
+
+# ---- the course's and torchvision's -----------------------------------------------------------------------------------------
+
+
+def _of_the_course(model: nn.Module, traced: Mapping, said: Mapping) -> dict:
+    if not isinstance(traced, Mapping) or not {"size", "levels", "detections"} < set(traced):
+        has = ", ".join(traced) if isinstance(traced, Mapping) else type(traced).__name__
+        raise TypeError(f"trace(image) of {type(model).__name__} gives {has}; a dict with size, levels, detections and more is needed")
+    stages = dict(traced)
+    if "proposals" in stages and isinstance(said.get("head"), tuple):
+        stages["class_logits"], stages["class_deltas"] = said["head"]
+        pool = getattr(model.head, "pool", None)
+        if hasattr(pool, "strides") and hasattr(pool, "level_of"):
+            names = list(pool.strides)
+            places = pool.level_of(stages["proposals"]).tolist()
+            level, scale = [str(names[place]) for place in places], [1 / pool.strides[names[place]] for place in places]
+            stages["pooling"] = Pooling(level, scale, pool.output_size, pool.sampling_ratio, pool.aligned)
+    if isinstance(said.get("mask"), Tensor):
+        stages["mask_logits"] = said["mask"]
+    return stages
+
+
+def _of_torchvision(model: nn.Module, answer: list, said: Mapping) -> dict:
+    levels, (objectness, deltas) = said["backbone"], said["rpn.head"]
+    levels = {"0": levels} if isinstance(levels, Tensor) else levels
+    counts = torch.tensor([level[0].numel() for level in objectness])
+    class_logits, class_deltas = said["roi_heads.box_predictor"]
+    proposals = said["rpn"][0][0]
+    stages = {
+        "size": said["transform"][0].image_sizes[0],
+        "levels": {name: level[0] for name, level in levels.items()},
+        "anchors": said["rpn.anchor_generator"][0],
+        "anchor_levels": torch.arange(len(counts)).repeat_interleave(counts),
+        "objectness": [level[0] for level in objectness],
+        "deltas": [level[0] for level in deltas],
+        "proposals": proposals,
+        "class_logits": class_logits,
+        "class_deltas": class_deltas,
+        "detections": answer[0],
+    }
+    pool = model.roi_heads.box_roi_pool
+    if pool.map_levels is None:
+        places = [0] * len(proposals)  # there is one map
+    else:
+        places = pool.map_levels([proposals]).tolist()
+    level, scale = [str(pool.featmap_names[place]) for place in places], [pool.scales[place] for place in places]
+    stages["pooling"] = Pooling(level, scale, tuple(pool.output_size), pool.sampling_ratio, False)
+    if "roi_heads.mask_predictor" in said:
+        stages["mask_logits"] = said["roi_heads.mask_predictor"]
+    return stages
+
+
+# ---- watching ---------------------------------------------------------------------------------------------------------------
+
+
+class _Clock:
+    """Whose turn it is, and how long each had it. The stages' times sum up to that of the whole pass."""
+
+    def __init__(self, device: torch.device):
+        self.device, self.stage = device, "input"
+        self.seconds: dict[str, float] = {}
+        self.memory: dict[str, int] = {}
+
+    def start(self) -> None:
+        self.stage, self._since = "input", self._now()
+
+    def lap(self, stage: str) -> None:
+        """The turn of `stage` begins; "" for what is not counted."""
+        now = self._now()
+        if self.stage:
+            self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + now - self._since
+            if self.device.type == "cuda":
+                self.memory[self.stage] = max(self.memory.get(self.stage, 0), torch.cuda.max_memory_allocated(self.device))
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.stage, self._since = stage, now
+
+    def _now(self) -> float:
+        if self.device.type in ("cuda", "mps"):  # they compute on while Python is already elsewhere
+            getattr(torch, self.device.type).synchronize()
+        return time.perf_counter()
+
+
+@contextmanager
+def _listening(model: nn.Module, parts: Mapping[str, tuple[str, ...]], clock: _Clock) -> Iterator[dict]:
+    """What the model's parts say at their first call, by their paths; meanwhile the clock runs."""
+    said: dict[str, object] = {}
+    with ExitStack() as hooks:
+        stages = {path: stage for stage, paths in parts.items() for path in paths} | dict.fromkeys(HEARD)
+        for path, stage in stages.items():
+            part = _part(model, path)
+            if part is not None:
+                if stage is not None:
+                    hooks.callback(part.register_forward_pre_hook(_entering(path, stage, said, clock)).remove)
+                hooks.callback(part.register_forward_hook(_leaving(path, stage, said, clock)).remove)
+        yield said
+
+
+def _entering(path: str, stage: str, said: dict, clock: _Clock) -> Callable:
+    def entering(module, given):
+        clock.lap("" if path in said else stage)  # a second call is there for the tracing only
+
+    return entering
+
+
+def _leaving(path: str, stage: str | None, said: dict, clock: _Clock) -> Callable:
+    def leaving(module, given, output):
+        said.setdefault(path, output)
+        if stage is not None:
+            clock.lap(AFTER.get(stage, stage))
+
+    return leaving
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _part(model, path: str) -> nn.Module | None:
+    """The part of a model that has this path, "rpn.head"; None if there is none."""
+    for name in path.split("."):
+        model = getattr(model, name, None)
+    return model if isinstance(model, nn.Module) else None
+
+
+def _on_the_processor(stages: dict) -> dict:
+    """The stages on the CPU, at least in single precision, and the maps in their own; without the pasted masks, which take megabytes each.
+
+    Raises: ValueError: one of them has NaN or infinite values.
+    """
+    kept = dict(stages)
+    kept["levels"] = {str(name): _finite(level.detach().cpu(), f"level {name} of the backbone") for name, level in stages["levels"].items()}
+    found = stages["detections"]
+    kept["detections"] = {name: found[name].detach().cpu() for name in ("boxes", "labels", "scores")}
+    for name, stage in stages.items():
+        if isinstance(stage, Tensor):
+            kept[name] = _finite(_widened(stage), name)
+        elif isinstance(stage, list) and stage and isinstance(stage[0], Tensor):
+            kept[name] = [_finite(_widened(each), f"{name} of level {level}") for each, level in zip(stage, kept["levels"], strict=False)]
+    kept["detections"]["boxes"] = _finite(_widened(found["boxes"]), "the boxes of the detections")
+    kept["detections"]["scores"] = _finite(_widened(found["scores"]), "the scores of the detections")
+    return kept
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu()
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def _finite(tensor: Tensor, what: str) -> Tensor:
+    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        raise ValueError(f"the forward pass gave NaN or infinite values, first in {what}; xray shows finite numbers only: look at its weights")
+    return tensor
