@@ -812,7 +812,7 @@ show_objects(both, bccd.CLASSES, found=[{"boxes": sure[i]["boxes"]} for i in wor
 # | 07 | R-CNN, a pass for each box | objects with class and box | 545 billion | 1 min | stop computing the same features again and again; learn in one piece |
 # | 07 | SPP-net, one pass | the same | 5.1 billion | 1 s | teach its convolutions anything |
 # | 08 | Fast R-CNN, one pass, one loss | the same, and all of it learns together | 4.3 billion | 0.3 s | find its proposals itself: they take as long as all the rest |
-# | **09** | **Faster R-CNN, the network proposes** | **the same, and its own proposals** | **4.8 billion** | **PENDING09** | **say at once what is there: it looks twice** |
+# | **09** | **Faster R-CNN, the network proposes** | **the same, and its own proposals** | **4.8 billion** | **0.4 s (one core)** | **say at once what is there: it looks twice** |
 
 # %% [markdown]
 # ## Quiz

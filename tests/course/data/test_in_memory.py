@@ -35,6 +35,23 @@ def test_a_mirrored_box_is_the_box_of_the_mirrored_mask(dimensions):
             assert box.tolist() == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
 
 
+def test_masks_are_mirrored_with_their_picture():
+    data = shapes(3)
+    kept = InMemory(data, mirrors=((-1,),), keep=("boxes", "labels", "masks"))
+    for number in range(3):
+        image, target = kept[3 + number]
+        assert sorted(target) == ["boxes", "labels", "masks"]
+        assert target["masks"].equal(data[number][1]["masks"].flip(-1))
+
+
+def test_keypoints_are_kept_but_never_mirrored():
+    data = shapes(2)
+    kept = InMemory(data, keep=("boxes", "labels", "keypoints"))
+    torch.testing.assert_close(kept[1][1]["keypoints"], data[1][1]["keypoints"], rtol=0, atol=0)
+    with pytest.raises(ValueError, match="left hand would become a right one"):
+        InMemory(data, mirrors=((-1,),), keep=("boxes", "labels", "keypoints"))
+
+
 def test_a_picture_that_is_not_square_is_mirrored_by_its_own_sides():
     found = mirrored(torch.tensor([[1.0, 2.0, 4.0, 7.0]]), (10, 20), (-1, -2))
     torch.testing.assert_close(found, torch.tensor([[16.0, 3.0, 19.0, 8.0]]))

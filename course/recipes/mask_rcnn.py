@@ -1,0 +1,92 @@
+"""Mask R-CNN on generated shapes: the recipe of Faster R-CNN, and two heads more, for masks and for the joints of people.
+
+All of it is trained jointly, from ImageNet features, with six losses (course.models.mask_rcnn).
+
+Differs from the paper (K. He, G. Gkioxari, P. Dollár and R. Girshick, 2017, arXiv:1703.06870): two convolutions for the masks, not four,
+and three for the joints, not eight, of 64 channels; one network has both; small pictures and AdamW, as course.recipes.faster_rcnn says.
+"""
+
+import torch
+from torch import nn
+
+from course.data.in_memory import InMemory
+from course.data.shapes import CLASSES, KEYPOINTS, Shapes, collate
+from course.evaluation import detections_on
+from course.metrics import mean_average_precision
+from course.models.feature_pyramid import PyramidRoIAlign
+from course.models.mask_rcnn import KeypointHead, MaskHead, MaskRCNN, convolutions
+from course.recipes import Plan, faster_rcnn
+from course.training import History, fit
+
+DATA = {
+    "shapes": Plan(
+        epochs=4,
+        metric="mask mAP@0.5 on 200 unseen Shapes pictures of 128 px",
+        trained_on="3000 generated pictures of course.data.shapes, from ImageNet features",
+        licence="Apache-2.0",
+    )
+}
+SIZE, WIDTH = 128, 64
+
+
+def build(data: str = "shapes") -> MaskRCNN:
+    """The untrained Mask R-CNN on its ImageNet features."""
+    detector = faster_rcnn.build(data)
+    model = MaskRCNN(
+        prepare=detector.prepare,
+        backbone=detector.backbone,
+        rpn=detector.rpn,
+        head=detector.head,
+        mask=MaskHead(pool=pool(), layers=convolutions(faster_rcnn.WIDTH, WIDTH, WIDTH), features=WIDTH, classes=len(CLASSES), width=WIDTH),
+        keypoint=KeypointHead(
+            pool=pool(), layers=convolutions(faster_rcnn.WIDTH, WIDTH, WIDTH, WIDTH), features=WIDTH, keypoints=len(KEYPOINTS)
+        ),
+    )
+    return model.to(memory_format=torch.channels_last)
+
+
+def pool() -> PyramidRoIAlign:
+    """14 × 14 from each region, of the level that fits it, as the recipe of Faster R-CNN pools 7 × 7."""
+    return PyramidRoIAlign(strides={8: 8, 16: 16}, output_size=14, canonical_size=48, canonical_level=4)
+
+
+def train(
+    model: nn.Module,
+    data: str = "shapes",
+    *,
+    epochs: int,
+    seed: int = 0,
+    device="auto",
+    checkpoint=None,
+    progress=None,
+    count: int = 3000,
+    **options,
+) -> History:
+    """Train in place. `count`: how many Shapes pictures there are to learn from; `options` go to `course.training.fit`."""
+    keep = ("boxes", "labels", "masks", "keypoints")
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return fit(
+        model,
+        InMemory(Shapes("train", count=count, size=SIZE, target="instances"), keep=keep),
+        batch_loss=model.losses,
+        collate=collate,
+        epochs=epochs,
+        batch_size=16,
+        optimiser=torch.optim.AdamW(learning, lr=2e-3, weight_decay=0.01),
+        device=device,
+        seed=seed,
+        progress=progress,
+        checkpoint=checkpoint,
+        **options,
+    )
+
+
+def score(model: nn.Module, data: str = "shapes", *, device="auto", count: int = 200) -> float:
+    """mAP@0.5 of the masks, cut at probability 0.5, on `count` pictures of Shapes's test split."""
+    found, there = detections_on(model, Shapes("test", count=count, size=SIZE, target="instances"), device=device)
+    return mean_average_precision(with_cut_masks(found), there, 0.5, kind="masks").mAP
+
+
+def with_cut_masks(found: list[dict]) -> list[dict]:
+    """Detections with masks bool `[D, H, W]`: the pixels that more likely belong to the object than not."""
+    return [each | {"masks": each["masks"][:, 0] > 0.5} for each in found]
