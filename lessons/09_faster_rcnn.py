@@ -620,7 +620,7 @@ show_bars(bars, xlabel="seconds a picture", logarithmic=True)
 # Published are VGG16 on a GPU of the time, with two seconds for selective search on a CPU. A step on this axis is a factor of ten: **three ideas, two and a half steps.** The last one saves no passes of the network, it even adds a little work; what it saves is the selective search. For Faster R-CNN both bars are the same length, for there is no *without*: its proposals are part of the network, **10 ms** of the 0.2 s in the paper. And it was not bought with accuracy. With 300 proposals in place of 2000 it was
 # *better*: 69.9 % mAP on VOC 2007, where selective search had given 66.9 %.
 #
-# And the training? For each method one step on the same two pictures of 128 pixels, forth and back, and what each has to do once for every picture besides. R-CNN's 128 patches and 300 proposals are timed on a part and scaled up.
+# And the training? For each method one step on the same two pictures of 128 pixels, forward and back, and what each has to do once for every picture besides. R-CNN's 128 patches and 300 proposals are timed on a part and scaled up.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
