@@ -22,7 +22,7 @@
 # YOLO, SSD      picture ─▶ features ─▶ class, box, everywhere at once ─▶ suppress
 # ```
 #
-# What has to be said is then one tensor of fixed size, and the detector is a network like that of lesson 02, which says something of every place. Two papers did it in 2015: **YOLO** (*you only look once*) and **SSD** (*single shot detector*). Here are all three on one picture, with the same trunk:
+# What has to be said is then one tensor of fixed size, and the detector says something of every place, like the networks of lesson 02. (The first YOLO ends in fully connected layers, which say it all at once.) Two papers did it in 2015: **YOLO** (*you only look once*) and **SSD** (*single shot detector*). Here are all three on one picture, with the same trunk:
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -49,6 +49,8 @@ known = picture, {"boxes": target["boxes"], "labels": target["labels"]}
 show_objects([known] * 3, CLASSES, found=found, titles=list(detectors))
 
 # %% [markdown]
+# All three find all three. YOLO is the least sure of them, and SSD sees a star in the person.
+#
 # ## YOLO: a grid, and a vector for each cell
 #
 # Lay a grid of $S \times S$ cells over the picture, 7 × 7 in the paper. **The cell that the middle of an object lies in answers for it.** Each cell says
@@ -58,7 +60,9 @@ show_objects([known] * 3, CLASSES, found=found, titles=list(detectors))
 #
 # With two boxes and our six classes that makes $5B + C = 16$ numbers a cell, and $7 \cdot 7 \cdot 16 = 784$ for a picture. That is all the network says, whatever is there.
 #
-# Here is what a perfect network would say of the cat, with four boxes drawn by hand. First guess: which cell answers for the whole cat? Then click on it.
+# **The network.** The paper has 24 convolutions and two fully connected layers, for pictures of 448 × 448; the last layer gives all the numbers at once, as they come. Ours is smaller. The trunk of lesson 09 gives a map of 8 × 8, which is read, bilinearly, at the middles of the 7 × 7 cells. Two 3 × 3 convolutions and a 1 × 1 make 16 numbers of each. A sigmoid brings $x, y$, confidence and the roots of $w, h$ between 0 and 1, a softmax the classes.
+#
+# Here is what a perfect network would say of the cat, with four boxes drawn by hand. First guess: which cell answers for the whole cat? Then click on it. (Both boxes of a cell say the same here. Which of them should keep silent comes with the loss.)
 
 # %%
 from course.models.yolo import encode_targets, perfect_predictions
@@ -70,7 +74,7 @@ wanted = perfect_predictions(encode_targets(drawn, kinds, size), classes=3)  # [
 segwidgets.grid_predictions(cat(), wanted, classes=names, truth={"boxes": drawn, "labels": kinds})
 
 # %% [markdown]
-# A box may be far larger than its cell: the cat's cell is one of 49, and the box takes nearly the whole picture. The cell is only *where the question is asked*; lesson 04's box is the answer. And the other 45 cells are to say one thing: nothing here.
+# The cat's cell is row 3, column 2, counted from 0. What counts is the middle of the *box*, not of the picture, and it lies a hair left of column 3, which most people guess. A box may be far larger than its cell: the cat's cell is one of 49, and the box takes nearly the whole picture. The cell is only *where the question is asked*; lesson 04's box is the answer. And the other 45 cells are to say one thing: nothing here.
 #
 # ### Build it
 #
@@ -106,8 +110,8 @@ print(f"The same cells and numbers; {int((targets.labels == 0).sum())} of {targe
 #
 # <details><summary>Answer</summary>
 #
-# Rounding down decides: on a line between two cells it is the right or lower one, with $x = 0$ or $y = 0$. On the right edge rounding down gives column 7, which does not exist, so the last cell takes it, with $x = 1$. That is what `min` is for. A box that was cut off at the edge
-# has its middle inside, so this happens with boxes without width only; a robust encoder does not fall over it.
+# Rounding down decides: on a line between two cells it is the right or lower one, with $x = 0$ or $y = 0$. On the right edge rounding down gives column 7, which does not exist, so the last cell takes it, with $x = 1$. That is what `min` is for. A box with a width that was cut off at the picture
+# never has its middle on the edge. A box drawn to nothing has, and a good encoder survives it.
 #
 # </details>
 #
@@ -125,12 +129,14 @@ segwidgets.grid_predictions(picture, said[0], classes=CLASSES[1:], truth=target)
 # %% [markdown]
 # - **Every cell names a class**, the empty ones, too: *if* something were here, it would be that. The map of classes is a coarse segmentation. Nobody asked for one.
 # - **The confidence decides.** It is high in the cells that hold the middle of an object, and near 0 elsewhere. The score of a box is confidence × class probability, one number for *there is something*, *it is this*, and *the box fits*.
-# - **What comes in below 0.2 lies around the objects.** In 200 pictures a threshold of 0.05 lets in 121 wrong boxes that touch an object, 32 where nothing is, and 37 right ones.
-# - **Suppression has little to do.** An object has one cell, so it is found once, sometimes twice. Of a hundred proposals that was different.
+# - **What comes in below 0.2 lies around the objects.** Going from 0.2 down to 0.05 lets in, over 200 pictures, 121 wrong boxes that touch an object, 32 where nothing is, and 37 right ones.
+# - **Suppression has little to do.** Here six boxes pass 0.2, and three stay: both boxes of a cell have found its object. With a hundred proposals there was more to clear.
 #
 # ## The loss, a term at a time
 #
-# Two boxes in a cell, and one object: which of them should learn it? The one that overlaps it most already. It is **responsible**, and the other one is told that it holds nothing. In time one becomes good at flat boxes and one at upright ones, or at large and small ones: they share the work. Then
+# Two boxes in a cell, and one object: which of them should learn it? The one that overlaps it most already. It is **responsible**, and the other one is told that it holds nothing. In the paper they become specialists, one for flat boxes and one for upright ones, or for large and small ones. In our small network they hardly do, as you have just seen.
+#
+# A letter is what the network says, a letter with a hat what it should say; the bracket is lesson 08's, 1 if it is true. The IoU in `object` is that of the box as the network says it now, and taken as a plain number, without gradient. So the confidence learns to tell how well its own box fits.
 #
 # | term | over | what |
 # |---|---|---|
@@ -149,9 +155,9 @@ from course.models.yolo import decode_predictions, stack_targets, yolo_losses
 from course.ops.boxes import box_iou
 
 
-def losses_of(cells, truth, responsible, overlap):
+def losses_of(cell, truth, responsible, overlap):
     """One occupied cell: its 2 × 5 numbers and 6 probabilities; the object's x, y, w, h and class; which box answers, and its IoU."""
-    boxes, probabilities = cells[:10].view(2, 5), cells[10:]
+    boxes, probabilities = cell[:10].view(2, 5), cell[10:]
     (x, y, w, h, confidence), other = boxes[responsible], boxes[1 - responsible]
     box, label = truth
     return {
@@ -207,11 +213,11 @@ terms = {name: cells[0] for name, cells in yolo_loss_cells(said, stack_targets([
 segwidgets.cell_losses(picture, terms, truth=target, classes=CLASSES[1:])
 
 # %% [markdown]
-# At the beginning `no_object` is everywhere, and all other terms stand in the cells that hold an object. A training that only got rid of what is largest would first learn to say *nothing* everywhere.
+# At the beginning `no_object` is everywhere, and all other terms stand in the cells that hold an object. A training that only got rid of what is largest would first learn to say *nothing* everywhere. In the trained network the empty cells are quiet. `no_object` is still the largest term, but now it stands *in* the cells with objects: it is the second box, which fits as well and should say 0.
 #
 # ### What is each term for?
 #
-# Switch it off and see. To train seven networks takes long, so hold the trunk, as in lesson 08: compute its map once for each picture, and train only the two convolutions behind it, for a few seconds each.
+# Switch it off and see. To train seven networks takes long, so hold the trunk, as in lesson 08: compute its map once for each picture, and train only the head behind it, for a few seconds each.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -297,6 +303,7 @@ for name, (names_off, options) in ways.items():
 # The way back: cells → boxes in pixels, scores → threshold → suppression, class by class. There is nothing new in it:
 
 # %%
+from course.ops.boxes import clip_boxes
 from course.ops.nms import batched_nms
 
 
@@ -308,7 +315,7 @@ def decode(cells, size, threshold=0.05):
     boxes = torch.stack((x - w / 2, y - h / 2, x + w / 2, y + h / 2), -1).view(-1, 4)  # [98, 4]
     scores = (each[..., 4:] * classes[:, :, None]).view(-1, 6)  # [98, 6]
     box, label = (scores > threshold).nonzero().unbind(1)
-    boxes, scores = boxes[box].clamp(min=0, max=128), scores[box, label]
+    boxes, scores = clip_boxes(boxes[box], size), scores[box, label]
     kept = batched_nms(boxes, scores, label, 0.5)
     return {"boxes": boxes[kept], "labels": label[kept] + 1, "scores": scores[kept]}
 
@@ -333,7 +340,7 @@ for grid in (3, 5, 7, 14):
     print(f"{grid:2} × {grid:2} cells: {lost:3} of {objects} objects lost")
 
 # %% [markdown]
-# With 7 × 7 hardly ever, for our objects are as large as a cell or larger. Flocks of birds are another matter. So make flocks: the same pictures at half their size, four in a frame. Nothing has changed but the scale.
+# With 7 × 7 hardly ever, for our objects are as large as a cell or larger. Flocks of birds are another matter. So make flocks: the same pictures at half their size, four in a frame. The objects are the same, half as large, and four times as many in a picture.
 
 # %%
 # NBVAL_IGNORE_OUTPUT
@@ -388,16 +395,18 @@ found = [{"boxes": said[flock]["boxes"][said[flock]["scores"] >= 0.1]} for said 
 show_objects([crowded] * 3, CLASSES, found=found, titles=list(detectors))
 
 # %% [markdown]
-# Green are the objects that share a cell with another one, orange is all that was found. None of the three was trained on objects as small as these, and all of them find fewer. But YOLO loses most. It reads one map of 8 × 8, where a small object is a fraction of a cell; and of two objects in one cell it finds both in one case of 31, where SSD finds both in seven.
-# One list of classes a cell is enough to explain it: a cell can name only one of them.
+# Green are the objects that share a cell with another one, orange is all that was found. None of the three was trained on objects as small as these, and all of them find fewer. But YOLO loses most: it reads one map of 8 × 8, where a small object is a fraction of a cell. Of the 31 pairs in one cell it finds both once, Faster R-CNN four times, SSD seven times. Not all of that is the shared cell's doing: who finds 31 % of single objects finds both of a pair in three cases at best, and
+# neighbours that overlap are hard for everybody. What is certain is in the design: a cell has one list of classes, so it cannot name two objects of different classes and be sure of both.
 #
 # ## SSD: default boxes on maps of several sizes
 #
-# SSD asks at many more places, and it does not ask everywhere for the same. It is the RPN with one thing changed: in place of *something or nothing*, each box gets the scores of all classes. Its anchors are called **default boxes**, and they lie on a whole ladder of maps: the trunk's, and a few more behind it, each half as wide. On
-# fine maps small boxes are asked for, on coarse maps large ones, as the features of each can tell.
+# SSD asks at many more places, and it does not ask everywhere for the same. It is the RPN with one thing changed: in place of *something or nothing*, each box gets a score for every class **and one for background** (label 0, which YOLO has not), through a softmax. The four **deltas** of lesson 07 stay: they move the box to its object. So a place with $A$ boxes says $A (C + 1 + 4)$ numbers, by a 3 × 3 convolution of each map's own. Its anchors are called **default boxes**, and they lie on a whole ladder of maps: the trunk's, and a few more behind it, each half as wide. On
+# fine maps small boxes are asked for, on coarse maps large ones: each asks for what its features can see.
 #
-# The sizes come from one rule. The first map's boxes have the scale $s_1$, the last one's $s_m$, both as shares of the picture; those between are evenly spaced. At each place there is a square of scale $s_k$; one for each further aspect ratio $a$, of the same area, $s_k \sqrt a$ wide and $s_k / \sqrt a$ high; and a square of scale
+# The sizes come from one rule. The first map's boxes have the scale $s_1$, the last one's $s_m$, both as shares of the picture; those between are evenly spaced. At each place there is a square of scale $s_k$; for each further aspect ratio $a$ a box of the same area, $s_k \sqrt a$ wide and $s_k / \sqrt a$ high; and a square of scale
 # $\sqrt{s_k s_{k+1}}$, half way to the next map.
+#
+# Ours are 0.18, 0.32, 0.46 and 0.60, and 0.75 for a map that would come next: 23, 41, 59 and 77 of 128 pixels. The aspect ratios are 2 and ½ (the code writes only the 2, and turns it round). That makes four boxes a place: $4 \cdot (16^2 + 8^2 + 4^2 + 2^2) = 1360$.
 #
 # ### See it
 #
@@ -411,7 +420,7 @@ shapes = [tuple(level.shape[1:]) for level in seen["levels"].values()]  # (16, 1
 segwidgets.default_boxes(picture, 128, shapes, ssd.ASPECT_RATIOS, ssd.SCALES, truth=target["boxes"][0])
 
 # %% [markdown]
-# A box of 64 × 64 falls between two maps: the squares of the second have 41 and 49 pixels, those of the third 59 and 67. Which of them has one near enough depends on where you put it. And boxes of less than 16 pixels, or long thin ones, reach an IoU of 0.5 with none; the best one takes them nevertheless.
+# Mostly on level 2, whose squares have 59 and 67 pixels. But its places are 32 pixels apart. Where the box lies between them, level 1 fits better: its squares have only 41 and 49 pixels, but there is one every 16 pixels. And boxes of less than 16 pixels, or long thin ones, reach an IoU of 0.5 with none; the best one takes them nevertheless.
 #
 # ### Build it
 
@@ -449,7 +458,7 @@ print(" + ".join(str(len(level)) for level in mine), "=", len(theirs), "default 
 # %% [markdown]
 # ### A hundred negatives for each positive
 #
-# A default box from IoU 0.5 on with an object answers for it, and so does the best one that each object has. (So no object goes without, however badly the boxes fit. That is lesson 09's rescue.) All others are background. How many are that?
+# A default box from IoU 0.5 on with an object answers for it, and so does the best one that each object has. (So no object goes without, however badly the boxes fit. That is lesson 09's rescue.) All others are background: there is no *ignored* any more. An IoU of 0.49 is background, 0.5 an object. How many are that?
 
 # %%
 from course.models.ssd import default_targets, match_default_boxes
@@ -493,7 +502,9 @@ show_objects(
 )
 
 # %% [markdown]
-# The hardest negatives lie around the objects: boxes that hold half of one, and that the network takes for it. Where the line between *is it* and *is it not* runs, that is where there is something to learn.
+# The hardest negatives lie around the objects: boxes that hold half of one, and that the network takes for it. Where the line between *is it* and *is it not* runs, that is where there is something to learn. Lesson 09 left many of these out, as half right. SSD takes the other side: of two neighbours one has to be told that it is not the one.
+#
+# So SSD's loss has two terms, those of lesson 08: cross-entropy over the positives and the hard negatives, and smooth $L_1$ of the deltas over the positives, both divided by the number of positives. To detect is the old way: softmax, move, threshold, suppress class by class.
 #
 # **Think.** YOLO has 98 boxes, two or three of which are responsible, and no mining. What does it have instead?
 #
@@ -563,15 +574,17 @@ names = {"rcnn": "R-CNN", "spp": "SPP-net", "fast_rcnn": "Fast R-CNN", "faster_r
 recorded, points = read_manifest(FOLDER), {}
 for name, title in names.items():
     with torch.no_grad():
-        time = seconds(trained(name), [picture])
+        time = seconds(trained(name), [picture], repeats=10)
     points[title] = 1000 * time, recorded[name].score
     print(f"{title:13} {1000 * time:6.0f} ms   mAP@0.5 {recorded[name].score:.2f}")
 show_points(points, xlabel="milliseconds a picture", ylabel="mAP@0.5", logarithmic=True)
 
 # %% [markdown]
-# - **What YOLO and SSD save is the second look**, about half of the time here. The rest is the trunk, which all of them need, and the faster the second look gets, the less there is to save.
-# - **YOLO is the least exact of the three.** It asks at 49 places, from a map of 8 × 8. SSD asks at 1360, from four maps, and is as good as Faster R-CNN within a hundredth.
+# - **What YOLO and SSD save is the second look**: a third of the multiply–adds, 135 million against 91 and 89, and on one quiet core half of the time, 21 ms against 11 and 13. (The milliseconds of so small a network vary from run to run.) What is left is mostly the trunk, which all of them need.
+# - **YOLO is the least exact of the three.** It has 98 boxes at 49 places, from one map of 8 × 8. SSD has 1360 at 340 places, from four maps, and is as good as Faster R-CNN within a hundredth.
 # - R-CNN and SPP-net learnt from 500 pictures and Fast R-CNN from 1000; they enlarge the pictures where the other three, which learnt from 3000, do not. With more pictures Fast R-CNN would come closer. Its proposals would not become faster.
+#
+# And the sliding window of lesson 05? R-CNN's classifier on a grid of windows of nine sizes, in place of proposals, takes 2.6 seconds for a picture and has an mAP@0.5 of 0.70: no window fits exactly, and nothing moves it. `segcourse bench detectors` measures all seven in one run, on the same hundred pictures.
 #
 # The papers' figures, on VOC 2007 with a Titan X:
 #
@@ -583,11 +596,13 @@ show_points(points, xlabel="milliseconds a picture", ylabel="mAP@0.5", logarithm
 # | SSD300 | 74.3 % | 59 (46 one by one) |
 # | SSD512 | 76.8 % | 22 (19 one by one) |
 #
+# (Fast YOLO has 9 convolutions in place of 24. 300 and 512 are the sides of SSD's pictures; its larger number is with eight pictures at once.)
+#
 # With 45 pictures a second a detector sees a video. Ten points of accuracy were the price at first. SSD paid it back half a year later, with more boxes and more maps, and with much augmentation of the training pictures, which alone gave it almost nine points.
 #
 # ## What is still missing
 #
-# **A box is not an outline.** Draw a box around our cat, and nearly half of it is not cat. Lessons 02 and 03 gave a label to every pixel, but could not tell two cats apart. Detectors can tell two cats apart, and know no pixel. Put the two together: find the object, then ask *inside its box*, pixel by pixel, what belongs to it.
+# **A box is not an outline.** Look at the person in the first picture: two thirds of the box are background. Lessons 02 and 03 gave a label to every pixel, but could not tell two cats apart. Detectors can tell two cats apart, and know no pixel. Put the two together: find the object, then ask *inside its box*, pixel by pixel, what belongs to it.
 #
 # And there is a debt from lesson 08: pooling rounds. Half a cell, eight pixels, does not hurt a box. It would hurt a mask. Both are settled in lesson 11: **Mask R-CNN**.
 
@@ -608,7 +623,7 @@ show_points(points, xlabel="milliseconds a picture", ylabel="mAP@0.5", logarithm
 # | 07 | SPP-net, one pass | the same | 5.1 billion | 1 s | teach its convolutions anything |
 # | 08 | Fast R-CNN, one pass, one loss | the same, and all of it learns together | 4.3 billion | 0.3 s | find its proposals itself: they take as long as all the rest |
 # | 09 | Faster R-CNN, the network proposes | the same, and its own proposals | 4.8 billion | 0.4 s (one core) | say at once what is there: it looks twice |
-# | **10** | **YOLO and SSD, one look** | **the same, in the time of the trunk** | **1.0 billion (448 × 448)** | **0.08 s (one core)** | **say which pixels of the box belong to the object** |
+# | **10** | **YOLO and SSD, one look** | **the same, for little more than the trunk** | **1.0 billion (448 × 448)** | **0.08 s (one core)** | **say which pixels of the box belong to the object** |
 
 # %% [markdown]
 # ## Quiz
@@ -657,9 +672,9 @@ show_points(points, xlabel="milliseconds a picture", ylabel="mAP@0.5", logarithm
 # ## Exercises
 #
 # Open [the exercise notebook](10_yolo_ssd_exercises.ipynb) beside this one. You will write YOLO's `encode_targets`, `responsible_boxes`, `coordinate_losses` and `decode_predictions`, SSD's default boxes of one level and `hard_negatives`, and then build and train a small YOLO, graded by its mAP
-# on pictures that nobody has seen. Last comes a question in words about two birds in one cell. `check(your_function)` answers at once and shows the first case that differs.
+# on pictures that nobody has seen. Last comes a question in words about two sparrows and a cat. `check(your_function)` answers at once and shows the first case that differs.
 #
-# To *watch* your decoding, give what it reads to the widget. Here is a grid with a mistake in it: rows and columns have changed places.
+# To *see* what your decoder is given, hand the same numbers to the widget. Here is a grid with a mistake in it: rows and columns have changed places.
 
 # %%
 segwidgets.grid_predictions(cat(), wanted.transpose(0, 1), classes=("cat", "eye", "nose"), truth={"boxes": drawn, "labels": kinds})
