@@ -580,7 +580,7 @@ for name, title in names.items():
 show_points(points, xlabel="milliseconds a picture", ylabel="mAP@0.5", logarithmic=True)
 
 # %% [markdown]
-# - **What YOLO and SSD save is the second look**: a third of the multiply–adds, 135 million against 91 and 89, and on one quiet core half of the time, 21 ms against 11 and 13. (The milliseconds of so small a network vary from run to run.) What is left is mostly the trunk, which all of them need.
+# - **What YOLO and SSD save is the second look**: a third of the multiply–adds, 135 million against 91 and 89, and on one quiet core half of the time, 17 ms against 8 and 10. (The milliseconds of so small a network vary from run to run.) What is left is mostly the trunk, which all of them need.
 # - **YOLO is the least exact of the three.** It has 98 boxes at 49 places, from one map of 8 × 8. SSD has 1360 at 340 places, from four maps, and is as good as Faster R-CNN within a hundredth.
 # - R-CNN and SPP-net learnt from 500 pictures and Fast R-CNN from 1000; they enlarge the pictures where the other three, which learnt from 3000, do not. With more pictures Fast R-CNN would come closer. Its proposals would not become faster.
 #
