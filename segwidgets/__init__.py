@@ -34,6 +34,7 @@ from segwidgets.sliding_window_count import sliding_window_count
 from segwidgets.threshold import threshold
 from segwidgets.trace import Trace, TraceStep
 from segwidgets.unpool import unpool
+from segwidgets.xray import xray
 
 __all__ = [
     "Player",
@@ -66,4 +67,5 @@ __all__ = [
     "sliding_window_count",
     "threshold",
     "unpool",
+    "xray",
 ]

@@ -1,7 +1,8 @@
 """What a detector said of a picture, stage by stage, and where a detection comes from: its proposal, its anchor, its level.
 
-Models do not keep where a detection came from. It is derived again: of all proposals, each moved by its deltas for the detection's class, it
-is the one whose box and score are those of the detection; and of all anchors, each moved by its deltas, the one whose box is the proposal's.
+Models do not keep where a detection came from. It is derived again: of all proposals, each moved by its deltas for the detection's class,
+it is the one whose box and score are those of the detection; and of all anchors, each moved by its deltas, the one whose box is the
+proposal's.
 
 Letters: N anchors, A of them at a place, P proposals, D detections, K classes with background, M × M cells of a mask.
 """
@@ -24,8 +25,8 @@ SAME = 0.02  # a box or score that differs by less is the same, computed in anot
 
 @dataclass(frozen=True)
 class Origin:
-    """Row of the proposal, None where there are none, of the anchor or default box, and the number of its level. `same` says whether box and
-    score are those of the detection; otherwise it is the proposal that overlaps it most."""
+    """Row of the proposal, None where there are none, of the anchor or default box, and the number of its level. `same` says whether box
+    and score are those of the detection; otherwise it is the proposal that overlaps it most."""
 
     proposal: int | None
     anchor: int
@@ -55,6 +56,7 @@ class DetectorStages:
     boxes: Tensor
     labels: list[int]
     found: list[float]
+    keypoints: Tensor | None
     mask_logits: Tensor | None
     pooling: Pooling | None
     seconds: dict[str, float]
@@ -72,6 +74,7 @@ class DetectorStages:
             boxes=detections["boxes"],
             labels=detections["labels"].tolist(),
             found=detections["scores"].tolist(),
+            keypoints=detections.get("keypoints"),
             mask_logits=stages.get("mask_logits"),
             pooling=stages.get("pooling"),
             seconds=stages["seconds"],
@@ -81,7 +84,7 @@ class DetectorStages:
 
     @cached_property
     def counts(self) -> list[int]:
-        """Anchors of each level. A level that has none is not among `levels`' first."""
+        """Anchors of each level."""
         return torch.bincount(self.anchor_levels).tolist()
 
     def held_at(self, level: int) -> Tensor:

@@ -1,16 +1,16 @@
 """One forward pass of a running detector, watched: what each of its parts said, how long each took, and on CUDA how much memory.
 
-A model is watched from outside, by hooks on its parts, which are gone afterwards. What comes of it is one dict of stages, the same for every
-detector. A model that has `trace(image)` gives most of it itself, as the course's FasterRCNN, MaskRCNN and SSD do; of torchvision's
-FasterRCNN, MaskRCNN and KeypointRCNN the hooks read it. All boxes but those of the detections are in pixels of the picture as the network
-saw it, `size` (height, width):
+A model is watched from outside, by hooks on its parts, which are gone afterwards. What comes of it is one dict of stages, the same for
+every detector. A model that has `trace(image)` gives most of it itself, as the course's FasterRCNN, MaskRCNN and SSD do; of torchvision's
+FasterRCNN, MaskRCNN, KeypointRCNN and SSD the hooks read it. All boxes but those of the detections are in pixels of the picture as the
+network saw it, `size` (height, width):
 
     levels {name: [C, H, W]}                                                  the maps, finest first
     anchors [N, 4]   anchor_levels [N]   objectness, a list of [A, H, W]   deltas, a list of [4A, H, W]       proposals [P, 4]
     default_boxes [N, 4]   default_levels [N]   logits [N, K]   deltas [N, 4]                                 or these, without proposals
     class_logits [P, K]   class_deltas [P, 4K]   pooling, a `Pooling`                                         of each proposal, if known
     mask_logits [D, K, M, M]                                                                                  of each detection, if known
-    detections {boxes [D, 4] in pixels of the picture as given, labels [D], scores [D]}
+    detections {boxes [D, 4] in pixels of the picture as given, labels [D], scores [D]; maybe keypoints [D, J, 3]}
     seconds {stage: s}   memory {stage: bytes}
 
 Letters: N anchors, A of them at a place, P proposals, D detections, K classes with background, M × M cells of a mask.
@@ -42,13 +42,15 @@ TORCHVISIONS = {
     "box head": ("roi_heads.box_roi_pool", "roi_heads.box_head", "roi_heads.box_predictor"),
     "mask head": ("roi_heads.mask_roi_pool", "roi_heads.mask_head", "roi_heads.mask_predictor"),
     "keypoint head": ("roi_heads.keypoint_roi_pool", "roi_heads.keypoint_head", "roi_heads.keypoint_predictor"),
+    "heads": ("head",),
 }
-HEARD = ("rpn", "rpn.anchor_generator", "roi_heads")  # their outputs are stages, too; their time is that of their parts
-AFTER = {"RPN": "proposals", "box head": "suppression", "heads": "suppression", "mask head": "pasting", "keypoint head": "joints"}
-NEEDED = ("transform", "backbone", "rpn.head", "rpn.anchor_generator", "roi_heads.box_roi_pool", "roi_heads.box_predictor")
+HEARD = ("rpn", "rpn.anchor_generator", "anchor_generator")  # their outputs are stages, too; their time is that of their parts
+AFTER = {"RPN": "proposals", "box head": "NMS", "heads": "NMS", "mask head": "pasting", "keypoint head": "joints"}
+WITH_PROPOSALS = ("transform", "backbone", "rpn.head", "rpn.anchor_generator", "roi_heads.box_roi_pool", "roi_heads.box_predictor")
+WITHOUT = ("transform", "backbone", "head", "anchor_generator")
 ACCEPTED = (
-    "a detector: a model with trace(image), as the course's FasterRCNN, MaskRCNN and SSD, or torchvision's FasterRCNN, MaskRCNN or "
-    "KeypointRCNN"
+    "a detector: a model with trace(image), as the course's FasterRCNN, MaskRCNN and SSD, or torchvision's FasterRCNN, MaskRCNN, "
+    "KeypointRCNN or SSD"
 )
 
 
@@ -75,7 +77,7 @@ def watch(model: nn.Module, image: Tensor) -> dict:
         RuntimeError, KeyboardInterrupt: the forward pass failed, or was interrupted.
     """
     traces = callable(getattr(model, "trace", None))
-    if not isinstance(model, nn.Module) or not traces and not all(_part(model, path) for path in NEEDED):
+    if not isinstance(model, nn.Module) or not traces and not _is_torchvisions(model):
         raise TypeError(f"xray looks into {ACCEPTED}; {type(model).__name__} is none")
     weight = next((each for each in model.parameters() if each.is_floating_point()), image)
     image = image.to(weight.device, weight.dtype)
@@ -87,6 +89,7 @@ def watch(model: nn.Module, image: Tensor) -> dict:
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"The forward pass was interrupted in the stage {clock.stage!r}; the model is as it was.") from None
         except Exception as failed:
+            _check_maps(said.get("backbone"))  # what fails because of NaN says little
             reason = str(failed).partition("\n")[0]
             raise RuntimeError(f"the forward pass failed in the stage {clock.stage!r}: {type(failed).__name__}: {reason}") from failed
         clock.lap("")
@@ -115,15 +118,32 @@ def _of_the_course(model: nn.Module, traced: Mapping, said: Mapping) -> dict:
     return stages
 
 
+def _is_torchvisions(model: nn.Module) -> bool:
+    """Whether it has the parts that the hooks listen to. RetinaNet has those of SSD, too, and another reading of its numbers."""
+    with_proposals, without = (all(_part(model, path) is not None for path in paths) for paths in (WITH_PROPOSALS, WITHOUT))
+    return with_proposals or without and hasattr(model, "neg_to_pos_ratio")
+
+
 def _of_torchvision(model: nn.Module, answer: list, said: Mapping) -> dict:
-    levels, (objectness, deltas) = said["backbone"], said["rpn.head"]
+    levels = said["backbone"]
     levels = {"0": levels} if isinstance(levels, Tensor) else levels
-    counts = torch.tensor([level[0].numel() for level in objectness])
-    class_logits, class_deltas = said["roi_heads.box_predictor"]
-    proposals = said["rpn"][0][0]
     stages = {
         "size": said["transform"][0].image_sizes[0],
         "levels": {name: level[0] for name, level in levels.items()},
+        "detections": answer[0],
+    }
+    return stages | (_proposed(model, said) if "rpn" in said else _at_once(model, said, stages["levels"]))
+
+
+def _proposed(model: nn.Module, said: Mapping) -> dict:
+    """Those of Faster, Mask and Keypoint R-CNN."""
+    objectness, deltas = said["rpn.head"]
+    counts = torch.tensor([level[0].numel() for level in objectness])
+    class_logits, class_deltas = said["roi_heads.box_predictor"]
+    ((proposals,), _), pool = said["rpn"], model.roi_heads.box_roi_pool
+    places = [0] * len(proposals) if len(pool.scales) == 1 else pool.map_levels([proposals]).tolist()
+    level, scale = [str(pool.featmap_names[place]) for place in places], [pool.scales[place] for place in places]
+    stages = {
         "anchors": said["rpn.anchor_generator"][0],
         "anchor_levels": torch.arange(len(counts)).repeat_interleave(counts),
         "objectness": [level[0] for level in objectness],
@@ -131,18 +151,21 @@ def _of_torchvision(model: nn.Module, answer: list, said: Mapping) -> dict:
         "proposals": proposals,
         "class_logits": class_logits,
         "class_deltas": class_deltas,
-        "detections": answer[0],
+        "pooling": Pooling(level, scale, tuple(pool.output_size), pool.sampling_ratio, False),
     }
-    pool = model.roi_heads.box_roi_pool
-    if pool.map_levels is None:
-        places = [0] * len(proposals)  # there is one map
-    else:
-        places = pool.map_levels([proposals]).tolist()
-    level, scale = [str(pool.featmap_names[place]) for place in places], [pool.scales[place] for place in places]
-    stages["pooling"] = Pooling(level, scale, tuple(pool.output_size), pool.sampling_ratio, False)
-    if "roi_heads.mask_predictor" in said:
-        stages["mask_logits"] = said["roi_heads.mask_predictor"]
-    return stages
+    return stages | ({"mask_logits": said["roi_heads.mask_predictor"]} if "roi_heads.mask_predictor" in said else {})
+
+
+def _at_once(model: nn.Module, said: Mapping, levels: Mapping[str, Tensor]) -> dict:
+    """Those of SSD."""
+    several = model.anchor_generator.num_anchors_per_location()
+    counts = [level[0].numel() * of_place for level, of_place in zip(levels.values(), several, strict=True)]
+    return {
+        "default_boxes": said["anchor_generator"][0],
+        "default_levels": torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)),
+        "logits": said["head"]["cls_logits"][0],
+        "deltas": said["head"]["bbox_regression"][0],
+    }
 
 
 # ---- watching ---------------------------------------------------------------------------------------------------------------
@@ -233,15 +256,19 @@ def _on_the_processor(stages: dict) -> dict:
     kept = dict(stages)
     kept["levels"] = {str(name): _finite(level.detach().cpu(), f"level {name} of the backbone") for name, level in stages["levels"].items()}
     found = stages["detections"]
-    kept["detections"] = {name: found[name].detach().cpu() for name in ("boxes", "labels", "scores")}
     for name, stage in stages.items():
         if isinstance(stage, Tensor):
             kept[name] = _finite(_widened(stage), name)
         elif isinstance(stage, list) and stage and isinstance(stage[0], Tensor):
             kept[name] = [_finite(_widened(each), f"{name} of level {level}") for each, level in zip(stage, kept["levels"], strict=False)]
-    kept["detections"]["boxes"] = _finite(_widened(found["boxes"]), "the boxes of the detections")
-    kept["detections"]["scores"] = _finite(_widened(found["scores"]), "the scores of the detections")
-    return kept
+    of_each = [name for name in ("boxes", "labels", "scores", "keypoints") if name in found]
+    return kept | {"detections": {name: _finite(_widened(found[name]), f"the {name} of the detections") for name in of_each}}
+
+
+def _check_maps(levels) -> None:
+    levels = {"0": levels} if isinstance(levels, Tensor) else levels
+    for name, level in levels.items() if isinstance(levels, Mapping) else ():
+        _finite(level, f"level {name} of the backbone")
 
 
 def _widened(tensor: Tensor) -> Tensor:
@@ -251,5 +278,7 @@ def _widened(tensor: Tensor) -> Tensor:
 
 def _finite(tensor: Tensor, what: str) -> Tensor:
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-        raise ValueError(f"the forward pass gave NaN or infinite values, first in {what}; xray shows finite numbers only: look at its weights")
+        raise ValueError(
+            f"the forward pass gave NaN or infinite values, first in {what}; xray shows finite numbers only: look at its weights"
+        )
     return tensor

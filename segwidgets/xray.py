@@ -1,5 +1,5 @@
-"""`segwidgets.xray`: one forward pass of a running detector, opened: maps, objectness, proposals, classes, detections, each with its shape and
-its time; and of a chosen detection where it comes from: its proposal, its anchor, its level.
+"""`segwidgets.xray`: one forward pass of a running detector, opened: maps, objectness, proposals, classes, detections, each with its shape
+and its time; and of a chosen detection where it comes from: its proposal, its anchor, its level.
 
 S. Ren, K. He, R. Girshick and J. Sun, "Faster R-CNN", 2015, arXiv:1506.01497, figure 2; K. He, G. Gkioxari, P. Dollár and R. Girshick,
 "Mask R-CNN", 2017, arXiv:1703.06870; W. Liu et al., "SSD", 2015, arXiv:1512.02325. How a model is watched: `segwidgets.forward_pass`.
@@ -39,7 +39,8 @@ MOST_DETECTIONS = 100  # drawn
 MOST_LABELLED = 6
 MOST_CLASSES = 8  # bars
 ITS_LEVEL = "its level"
-DOT = 0.13  # half the side of a sampling point, in cells
+PICTURE, MAP = 8.0, 6.0  # units: how wide a photograph and a map are
+DOT = 0.1  # half the side of a sampling point, in cells
 TINT = np.array([213, 94, 0])  # of a mask: the colour of what is chosen
 LEGEND = [
     (name, ROLES[role].light) for name, role in (("proposal", "candidate"), ("its anchor", "suppressed"), ("its proposal", "write"))
@@ -63,7 +64,7 @@ def xray(
     in what it said.
 
     Args:
-        model: the course's FasterRCNN, MaskRCNN or SSD, torchvision's FasterRCNN, MaskRCNN or KeypointRCNN, or any module whose
+        model: the course's FasterRCNN, MaskRCNN or SSD, torchvision's FasterRCNN, MaskRCNN, KeypointRCNN or SSD, or any module whose
             `trace(image)` gives the stages that `segwidgets.forward_pass` names.
         image: `[3, H, W]`, 0…1.
         classes: the names of its classes, with or without the background's.
@@ -106,7 +107,7 @@ class _Opened:
 
     def __init__(self, model, image, classes):
         picture = pixels(image)
-        self.title = f"X-ray of {_article(type(model).__name__)}"
+        self.title = f"X-ray: {type(model).__name__}"
         self.size = picture.shape[:2]
         self.picture = picture
         self.pixels, self.factor = shrunk(picture)
@@ -195,7 +196,7 @@ class _Story:
         panels += [(between, scored[0]), *(("", each) for each in scored[1:])]
         sampling = self._sampling()
         panels += [] if sampling is None else [("RoIAlign", sampling), ("", self._weights())]
-        panels += [] if self.row is None else [("classify", self._classes())]
+        panels += [("classify", self._classes())] if self._has_classes else []
         panels += [("suppress", self._detections())]
         panels += [] if self._mask is None else [("mask head", self._mask_grid()), ("paste", self._pasted())]
         panels += [("", self._seconds())]
@@ -208,7 +209,7 @@ class _Story:
             steps.append(self._proposed())
         if self.stages.pooling is not None and self.row is not None:
             steps.append(self._sampled())
-        if self.row is not None:
+        if self._has_classes:
             steps.append(self._classified())
         steps.append(self._detected())
         if self._mask is not None:
@@ -226,14 +227,14 @@ class _Story:
             places = np.concatenate((places, *followed, opened.on_photograph(self.stages.boxes[[self.d]])))
         note = f"[3, {opened.size[0]}, {opened.size[1]}]"
         legend = LEGEND if self.stages.proposals is not None else [("its default box", LEGEND[1][1]), LEGEND[3]]
-        return Picture("photograph", opened.pixels, note=note, width=9.0, legend=legend, boxes=Boxes(places, None, measured=True))
+        return Picture("photograph", opened.pixels, note=note, width=PICTURE, legend=legend, boxes=Boxes(places, None, measured=True))
 
     def _features(self) -> Grid:
         shape = str(list(self.stages.levels[self.level].shape))
         values = self._shrunk_plane
         rows, columns = values.shape
         paint, limits = _look(self.plane)
-        wide = 7.0 * min(1.0, columns / rows)
+        wide = MAP * min(1.0, columns / rows)
         look = {"paint": paint, "empty": True, "width": wide, "limits": limits, "field": self._field(self.plane)}
         return Grid("features", np.zeros((rows, columns)), f"level {self.level}, channel {self.channel}", shape, **look)
 
@@ -242,7 +243,7 @@ class _Story:
         value, best = self.opened.cells[level]
         stages, name = self.stages, list(self.stages.levels)[level]
         field = FieldBoxes("photograph", self.opened.shown(stages.anchors[best.flatten()]), self.opened.factor)
-        wide = min(4.0, 12.0 / len(stages.counts))
+        wide = min(3.5, 12.0 / len(stages.counts))
         look = {"paint": "heat", "empty": True, "width": wide, "limits": (0.0, 1.0), "field": field}
         return Grid(f"objectness {name}", np.zeros(value.shape), f"level {name}", str(list(stages.held_at(level).shape)), **look)
 
@@ -255,8 +256,8 @@ class _Story:
         part = _painted(self._read, paint)[top:bottom, left:right]
         box = np.array(self._on_map) - (left, top, left, top)
         rows, columns = self.stages.pooling.output_size
-        note, title = f"[{rows}, {columns}]", f"RoIAlign on level {self.stages.pooling.level[self.row]}"
-        wide = 6.0 * min(1.0, part.shape[1] / part.shape[0])
+        note, title = f"[{rows}, {columns}]", f"RoIAlign, level {self.stages.pooling.level[self.row]}"
+        wide = MAP * min(1.0, part.shape[1] / part.shape[0])
         return Picture("sampling", part, title, note, width=wide, lossless=True, boxes=Boxes(box[None], None, measured=True))
 
     def _weights(self) -> Grid:
@@ -264,22 +265,21 @@ class _Story:
         cells = self._around
         rows, columns = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
         names = {"row_names": [str(row) for row in rows], "column_names": [str(column) for column in columns]}
-        return Grid("weights", np.zeros((len(rows), len(columns))), "weights of a point", "", empty=True, **names)
+        return Grid("weights", np.zeros((len(rows), len(columns))), "weights", "of a point", empty=True, **names)
 
     def _classes(self) -> Bars:
         scores, shown = self.stages.scores[self.row], self._likeliest
-        what = "proposal" if self.stages.proposals is not None else "default box"
         note = f"[{len(scores)}]" if len(shown) == len(scores) else f"[{len(scores)}], {len(shown)} shown"
-        return Bars("classes", np.zeros(len(shown)), [self.opened.classes[k] for k in shown], f"its {what}'s classes", note, True, 5.0)
+        return Bars("classes", np.zeros(len(shown)), [self.opened.classes[k] for k in shown], "its classes", note, True, 6.0)
 
     def _detections(self) -> Picture:
         boxes = Boxes(self.opened.on_photograph(self.stages.boxes[:MOST_DETECTIONS]), None, measured=True)
-        return Picture("detections", self.opened.pixels, note=f"[{len(self.stages.boxes)}, 4]", width=9.0, boxes=boxes)
+        return Picture("detections", self.opened.pixels, note=f"[{len(self.stages.boxes)}, 4]", width=PICTURE, boxes=boxes)
 
     def _mask_grid(self) -> Grid:
         side = self._mask.shape[-1]
         note = str(list(self.stages.mask_logits.shape[1:]))
-        return Grid("mask", np.zeros((side, side)), "its class's mask", note, "heat", empty=True, width=5.0, limits=(0.0, 1.0))
+        return Grid("mask", np.zeros((side, side)), "its class's mask", note, "heat", empty=True, width=MAP, limits=(0.0, 1.0))
 
     def _pasted(self) -> Picture:
         """The mask where it belongs: pixels above 0.5."""
@@ -288,11 +288,17 @@ class _Story:
         inside = paste_masks(self._mask[None], box, size)[0].numpy() > 0.5  # [h, w]
         grey = np.repeat(small.mean(2, keepdims=True), 3, 2)
         sheet = np.where(inside[..., None], 0.35 * grey + 0.65 * TINT, grey).round().astype(np.uint8)
-        return Picture("pasted", sheet, note=f"[{self.opened.size[0]}, {self.opened.size[1]}]", width=9.0, boxes=Boxes(box, None, measured=True))
+        return Picture(
+            "pasted",
+            sheet,
+            note=f"[{self.opened.size[0]}, {self.opened.size[1]}]",
+            width=PICTURE,
+            boxes=Boxes(box.numpy(), None, measured=True),
+        )
 
     def _seconds(self) -> Bars:
         seconds = self.stages.seconds
-        return Bars("time", [1000 * each for each in seconds.values()], list(seconds), "time", "ms", width=5.0)
+        return Bars("time", [1000 * each for each in seconds.values()], list(seconds), "time", "ms", width=6.0)
 
     # ---- steps ----------------------------------------------------------------------------------------------------------
 
@@ -324,25 +330,19 @@ class _Story:
         held, (value, best) = stages.held_at(level), self.opened.cells[level]
         shapes, rows, columns = held.shape
         first = divmod(int(value.argmax()), value.shape[1])
-        if stages.proposals is not None:
-            who, what, times = "The RPN", "anchor", ("RPN",)
-        else:
-            who, what, times = "The heads", "default box", ("heads",)
-        time = f", [{self.opened.time(*times)}|read] for all levels" if level == 0 else ""
+        score, what, part = ("RPN scores", "anchor", "RPN") if stages.proposals is not None else ("heads score", "default box", "heads")
+        time = f", all levels in [{self.opened.time(part)}|read]" if level == 0 else ""
         fit = _fit(held[0])
         drawn = f" Each cell is the best of {fit} × {fit} places." if fit > 1 else ""
         return TraceStep(
-            f"Level {name}: {who.lower() if level else who}{time}, {'score' if who.endswith('s') else 'scores'} "
-            f"{counted(shapes, what)} at each of {rows} × {columns} places. [{int((held >= 0.5).sum())}|write] of {held.numel()} hold "
-            f"an object with a probability of at least 0.5, the best with [{_short(float(held.max()))}|chosen].{drawn}"
-            if level == 0
-            else f"Level {name}: {counted(shapes, what)} at each of {rows} × {columns} places. [{int((held >= 0.5).sum())}|write] of "
-            f"{held.numel()} hold an object with a probability of at least 0.5, the best with [{_short(float(held.max()))}|chosen].{drawn}",
+            f"Level {name}: the {score} {counted(shapes, what)} at each of {rows} × {columns} places{time}. "
+            f"[{int((held >= 0.5).sum())}|write] of {held.numel()} hold an object with a probability of at least 0.5, the best with "
+            f"[{_short(float(held.max()))}|chosen].{drawn}",
             {
                 f"objectness {name}": {"chosen": [first]},
                 "photograph": {"chosen": [tuple(self.opened.shown(stages.anchors[[int(best[first])]])[0])]},
             },
-            {f"objectness {name}": {cell: float(value[cell]) for cell in np.ndindex(*value.shape)}},
+            {f"objectness {name}": {cell: round(float(value[cell]), 3) for cell in np.ndindex(*value.shape)}},
         )
 
     def _proposed(self) -> TraceStep:
@@ -363,13 +363,15 @@ class _Story:
         y, x = self._point
         size = self._read.shape
         dots = [_dot(each, size, left, top) for each in np.stack(np.meshgrid(ys, xs, indexing="ij"), -1).reshape(-1, 2)]
-        marks = {"sampling": {"write": [dot for dot in dots if dot][:1024], "chosen": [dot for dot in [_dot((y, x), size, left, top)] if dot]}}
+        marks = {
+            "sampling": {"write": [dot for dot in dots if dot][:1024], "chosen": [dot for dot in [_dot((y, x), size, left, top)] if dot]}
+        }
         value = sum(weight * float(self._read[cell]) for cell, weight in cells.items())
         terms = " + ".join(f"{number(round(weight, 3))} × {_bracketed(float(self._read[cell]))}" for cell, weight in cells.items())
         rows_of, columns_of = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
         writes = {(rows_of.index(cell[0]), columns_of.index(cell[1])): round(weight, 3) for cell, weight in cells.items()}
         return TraceStep(
-            f"{self._name_of_region} is read from level {pooling.level[self.row]}: {rows} × {columns} bins of {down} × {across} points. "
+            f"{self._name_of_region} is read from level {pooling.level[self.row]}, {rows} × {columns} bins of {down} × {across} points. "
             f"The [point|chosen] at row {number(round(y, 2))}, column {number(round(x, 2))} lies between "
             f"{counted(len(cells), 'cell')}, whose weights sum up to 1.",
             marks,
@@ -383,35 +385,36 @@ class _Story:
         scores = stages.scores[self.row]
         object_ = 1 + int(scores[1:].argmax()) if self.d is None else stages.labels[self.d]
         time = f", [{self.opened.time('box head')}|read] for all," if stages.proposals is not None else ""
-        again = "" if self.d is not None else " No class of any reaches the model's threshold, so this is the likeliest."
+        again = "" if self.d is not None else " No class of any proposal reaches the model's threshold; this is the likeliest."
         return TraceStep(
             f"{self._name_of_region}{time} is [{self.opened.classes[object_]}|chosen] with [{_short(float(scores[object_]))}|chosen], and "
             f"background with {_short(float(scores[0]))}.{again}",
             {"classes": {"chosen": [(shown.index(object_), 0)]}},
-            {"classes": {(i, 0): float(scores[k]) for i, k in enumerate(shown)}},
+            {"classes": {(i, 0): round(float(scores[k]), 3) for i, k in enumerate(shown)}},
         )
 
     def _detected(self) -> TraceStep:
         stages = self.stages
         if not stages.found:
-            return TraceStep(f"Suppression, [{self.opened.time('suppression')}|read], has nothing to do: [0 detections|chosen].")
+            return TraceStep(f"Suppression, [{self.opened.time('NMS')}|read], has nothing to do: [0 detections|chosen].")
         drawn = [d for d, score in enumerate(stages.found[:MOST_DETECTIONS]) if score >= self.threshold]
         looks = {d: BoxLook("write", self._label(d) if len(drawn) <= MOST_LABELLED else "") for d in drawn}
         looks[self.d] = BoxLook("chosen", self._label(self.d))
         reached = sum(score >= self.threshold for score in stages.found)
         few = f" Drawn: the best {len(drawn)}." if len(drawn) < reached else ""
         return TraceStep(
-            f"Within each class worse boxes that overlap a better one go, [{self.opened.time('suppression')}|read]: "
+            f"Within each class worse boxes that overlap a better one go, [{self.opened.time('NMS')}|read]: "
             f"{counted(len(stages.found), 'detection')}, of which [{reached}|write] score at least {number(self.threshold)}.{few} "
-            f"Followed is [{self._label(self.d)}|chosen].",
+            f"Followed: [{self._label(self.d)}|chosen].",
+            {"detections": {"read": self._joints}},
             boxes={"detections": looks},
         )
 
     def _masked(self) -> TraceStep:
         side, classes = self._mask.shape[-1], self.stages.mask_logits.shape[1]
         return TraceStep(
-            f"The mask head, [{self.opened.time('mask head')}|read] for all, says {side} × {side} probabilities for each of {classes} classes, "
-            f"the background's among them. Of the [{self.opened.class_of(self.d)}|chosen]'s "
+            f"The mask head, [{self.opened.time('mask head')}|read] for all, says {side} × {side} probabilities for each of {classes} "
+            f"classes, the background's among them. Of the [{self.opened.class_of(self.d)}|chosen]'s "
             f"[{int((self._mask > 0.5).sum())}|write] are above 0.5.",
             writes={"mask": {cell: float(self._mask[cell]) for cell in np.ndindex(side, side)}},
         )
@@ -432,7 +435,7 @@ class _Story:
         looks |= {drawn: BoxLook("suppressed", "anchor" if origin.proposal is not None else "default box")}
         looks |= {drawn + 1: BoxLook("write") if origin.proposal is not None else None, drawn + 2: BoxLook("chosen", self._label(self.d))}
         held = _short(float(self.stages.held[origin.anchor]))
-        found = "its score and box say so" if origin.same else "it overlaps it most"
+        found = "found by its score and box" if origin.same else "found by its overlap"
         if origin.proposal is None:
             comes = f"default box {origin.anchor}"
             last = f", which holds an object with [{held}|read]"
@@ -451,7 +454,9 @@ class _Story:
         anchor, box = self.stages.anchors[self.origin.anchor], self.stages.inwards(self.stages.boxes[self.d])
         places = [("default box" if self.origin.proposal is None else "anchor", anchor)]
         places += [] if self.origin.proposal is None else [("proposal", self.stages.proposals[self.origin.proposal])]
-        return " → ".join(f"{name} ({', '.join(number(round(side, 1)) for side in place.tolist())})" for name, place in [*places, ("detection", box)])
+        return " → ".join(
+            f"{name} ({', '.join(number(round(side, 1)) for side in place.tolist())})" for name, place in [*places, ("detection", box)]
+        )
 
     # ---- what they share ------------------------------------------------------------------------------------------------
 
@@ -463,6 +468,10 @@ class _Story:
         if stages.scores is None or not len(stages.scores):
             return None
         return int(stages.scores[:, 1:].amax(1).argmax())
+
+    @property
+    def _has_classes(self) -> bool:
+        return self.row is not None and self.stages.scores is not None
 
     @cached_property
     def _drawn(self) -> Tensor:
@@ -490,6 +499,15 @@ class _Story:
         scores = self.stages.scores[self.row].clone()
         scores[[0, *([] if self.d is None else [self.stages.labels[self.d]])]] += 1.0
         return sorted(scores.argsort(descending=True, stable=True)[:MOST_CLASSES].tolist())
+
+    @property
+    def _joints(self) -> list[Place]:
+        """Of the detection, as small squares on the photograph."""
+        if self.stages.keypoints is None:
+            return []
+        points = self.stages.keypoints[self.d, :, :2].float()  # [J, 2]
+        side = max(self.opened.size) / 90
+        return [tuple(place) for place in self.opened.on_photograph(torch.cat((points - side, points + side), 1)).tolist()]
 
     @cached_property
     def _mask(self) -> Tensor | None:
@@ -530,7 +548,9 @@ class _Story:
         inside = [min(max(place, 0.0), side - 1.0) for place, side in zip(self._point, self._read.shape, strict=True)]
         cells: dict[Cell, float] = {}
         for corner in np.ndindex(2, 2):
-            cell = tuple(min(math.floor(place) + step, side - 1) for place, step, side in zip(inside, corner, self._read.shape, strict=True))
+            cell = tuple(
+                min(math.floor(place) + step, side - 1) for place, step, side in zip(inside, corner, self._read.shape, strict=True)
+            )
             weight = math.prod(abs(1 - step - (place - math.floor(place))) for place, step in zip(inside, corner, strict=True))
             cells[cell] = cells.get(cell, 0.0) + weight
         return cells
@@ -589,7 +609,3 @@ def _ms(seconds: float) -> str:
 
 def _bracketed(value: float) -> str:
     return f"({number(value)})" if value < 0 else number(value)
-
-
-def _article(name: str) -> str:
-    return f"an {name}" if name[0] in "AEIOSX" and not name.startswith(("Single", "X")) else f"a {name}"

@@ -23,9 +23,7 @@ class InMemory(Dataset):
 
     def __init__(self, data: Dataset, mirrors: tuple[tuple[int, ...], ...] = (), keep: tuple[str, ...] = ("boxes", "labels")):
         if mirrors and "keypoints" in keep:
-            raise ValueError(
-                "Keypoints cannot be mirrored: a left hand would become a right one. Leave out mirrors, or the keypoints."
-            )
+            raise ValueError("Keypoints cannot be mirrored: a left hand would become a right one. Leave out mirrors, or the keypoints.")
         items = [data[number] for number in range(len(data))]
         self.images = [(255 * image).round().to(torch.uint8) for image, _ in items]
         self.targets = [{name: target[name] for name in keep} for _, target in items]
