@@ -90,7 +90,8 @@ class DetectorStages:
     def held_at(self, level: int) -> Tensor:
         """The probabilities of a level, `[A, H, W]`."""
         height, width = list(self.levels.values())[level].shape[1:]
-        return self.held[self.anchor_levels == level].view(height, width, -1).permute(2, 0, 1)
+        first = self.first_anchor(level)
+        return self.held[first : first + self.counts[level]].view(height, width, -1).permute(2, 0, 1)
 
     def first_anchor(self, level: int) -> int:
         return sum(self.counts[:level])

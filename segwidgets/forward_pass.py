@@ -175,12 +175,13 @@ class _Clock:
     """Whose turn it is, and how long each had it. The stages' times sum up to that of the whole pass."""
 
     def __init__(self, device: torch.device):
-        self.device, self.stage = device, "input"
+        self.device, self.stage = device, ""
         self.seconds: dict[str, float] = {}
         self.memory: dict[str, int] = {}
 
     def start(self) -> None:
-        self.stage, self._since = "input", self._now()
+        self.stage = ""
+        self.lap("input")
 
     def lap(self, stage: str) -> None:
         """The turn of `stage` begins; "" for what is not counted."""
@@ -194,8 +195,10 @@ class _Clock:
         self.stage, self._since = stage, now
 
     def _now(self) -> float:
-        if self.device.type in ("cuda", "mps"):  # they compute on while Python is already elsewhere
-            getattr(torch, self.device.type).synchronize()
+        if self.device.type == "cuda":  # it computes on while Python is already elsewhere
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
         return time.perf_counter()
 
 

@@ -19,7 +19,6 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 from course.ops import arguments
 from course.ops.boxes import clip_boxes
 from course.ops.masks import paste_masks
-from course.ops.roi import roi_points
 from course.ops.step import number
 from segwidgets.boxes import Boxes, BoxLook, Place
 from segwidgets.cells import class_names, counted
@@ -27,8 +26,9 @@ from segwidgets.detector_stages import DetectorStages, Origin
 from segwidgets.forward_pass import watch
 from segwidgets.inputs import as_tensor, check_keywords, pixels, shrunk
 from segwidgets.live import Choice, Live, Setting, Slider
-from segwidgets.panels import Arrow, Bars, FieldBoxes, Grid, Panel, Picture, colours
+from segwidgets.panels import Arrow, Bars, FieldBoxes, Grid, Panel, Picture
 from segwidgets.roles import ROLES
+from segwidgets.sampling_points import SamplingPoints, look
 from segwidgets.trace import Cell, Trace, TraceStep
 
 MOST_SIDE = 48  # cells of a map that are drawn; of a larger one each shows several
@@ -40,7 +40,6 @@ MOST_LABELLED = 6
 MOST_CLASSES = 8  # bars
 ITS_LEVEL = "its level"
 PICTURE, MAP = 8.0, 6.0  # units: how wide a photograph and a map are
-DOT = 0.1  # half the side of a sampling point, in cells
 TINT = np.array([213, 94, 0])  # of a mask: the colour of what is chosen
 LEGEND = [
     (name, ROLES[role].light) for name, role in (("proposal", "candidate"), ("its anchor", "suppressed"), ("its proposal", "write"))
@@ -109,7 +108,6 @@ class _Opened:
         picture = pixels(image)
         self.title = f"X-ray: {type(model).__name__}"
         self.size = picture.shape[:2]
-        self.picture = picture
         self.pixels, self.factor = shrunk(picture)
         stages = watch(model, as_tensor(image, name="image").reshape(3, *self.size))
         self.stages = DetectorStages.of(stages, self.size)
@@ -194,8 +192,7 @@ class _Story:
         panels: list[tuple[str, Panel]] = [("", self._photograph()), ("backbone", self._features())]
         scored = [self._held(level) for level in range(len(self.stages.counts))]
         panels += [(between, scored[0]), *(("", each) for each in scored[1:])]
-        sampling = self._sampling()
-        panels += [] if sampling is None else [("RoIAlign", sampling), ("", self._weights())]
+        panels += [] if self._sampling is None else self._sampling.panels(MAP)
         panels += [("classify", self._classes())] if self._has_classes else []
         panels += [("suppress", self._detections())]
         panels += [] if self._mask is None else [("mask head", self._mask_grid()), ("paste", self._pasted())]
@@ -207,8 +204,8 @@ class _Story:
         steps = [self._first(), self._mapped(), *(self._scored(level) for level in range(len(self.stages.counts)))]
         if self.stages.proposals is not None:
             steps.append(self._proposed())
-        if self.stages.pooling is not None and self.row is not None:
-            steps.append(self._sampled())
+        if self._sampling is not None:
+            steps.append(self._sampling.step(self._name_of_region))
         if self._has_classes:
             steps.append(self._classified())
         steps.append(self._detected())
@@ -233,10 +230,10 @@ class _Story:
         shape = str(list(self.stages.levels[self.level].shape))
         values = self._shrunk_plane
         rows, columns = values.shape
-        paint, limits = _look(self.plane)
-        wide = MAP * min(1.0, columns / rows)
-        look = {"paint": paint, "empty": True, "width": wide, "limits": limits, "field": self._field(self.plane)}
-        return Grid("features", np.zeros((rows, columns)), f"level {self.level}, channel {self.channel}", shape, **look)
+        paint, limits = look(self.plane)
+        wide, title = MAP * min(1.0, columns / rows), f"level {self.level}, channel {self.channel}"
+        field = self._field(self.plane)
+        return Grid("features", np.zeros((rows, columns)), title, shape, paint, True, wide, limits, field)
 
     def _held(self, level: int) -> Grid:
         """The probability of each place that its best anchor holds an object."""
@@ -246,26 +243,6 @@ class _Story:
         wide = min(3.5, 12.0 / len(stages.counts))
         look = {"paint": "heat", "empty": True, "width": wide, "limits": (0.0, 1.0), "field": field}
         return Grid(f"objectness {name}", np.zeros(value.shape), f"level {name}", str(list(stages.held_at(level).shape)), **look)
-
-    def _sampling(self) -> Picture | None:
-        """The map around the region, and where RoIAlign reads it."""
-        if self.stages.pooling is None or self.row is None:
-            return None
-        (top, bottom), (left, right) = self._part
-        paint, _ = _look(self._read)
-        part = _painted(self._read, paint)[top:bottom, left:right]
-        box = np.array(self._on_map) - (left, top, left, top)
-        rows, columns = self.stages.pooling.output_size
-        note, title = f"[{rows}, {columns}]", f"RoIAlign, level {self.stages.pooling.level[self.row]}"
-        wide = MAP * min(1.0, part.shape[1] / part.shape[0])
-        return Picture("sampling", part, title, note, width=wide, lossless=True, boxes=Boxes(box[None], None, measured=True))
-
-    def _weights(self) -> Grid:
-        """Of the four cells around one sampling point."""
-        cells = self._around
-        rows, columns = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
-        names = {"row_names": [str(row) for row in rows], "column_names": [str(column) for column in columns]}
-        return Grid("weights", np.zeros((len(rows), len(columns))), "weights", "of a point", empty=True, **names)
 
     def _classes(self) -> Bars:
         scores, shown = self.stages.scores[self.row], self._likeliest
@@ -352,32 +329,6 @@ class _Story:
             f"The anchors, moved by their deltas, and what suppression leaves of them, [{self.opened.time('proposals')}|read]: "
             f"[{counted(count, 'proposal')}|write], of {len(self.stages.anchors)} anchors.{few}",
             boxes={"photograph": dict.fromkeys(range(drawn), "candidate")},
-        )
-
-    def _sampled(self) -> TraceStep:
-        """Where a region is read, and the four weights of one of the points."""
-        pooling, cells = self.stages.pooling, self._around
-        (top, _), (left, _) = self._part
-        (rows, columns), (down, across) = pooling.output_size, (len(self._points[0][0]), len(self._points[1][0]))
-        ys, xs = (np.array(axis).flatten() for axis in self._points)
-        y, x = self._point
-        size = self._read.shape
-        dots = [_dot(each, size, left, top) for each in np.stack(np.meshgrid(ys, xs, indexing="ij"), -1).reshape(-1, 2)]
-        marks = {
-            "sampling": {"write": [dot for dot in dots if dot][:1024], "chosen": [dot for dot in [_dot((y, x), size, left, top)] if dot]}
-        }
-        value = sum(weight * float(self._read[cell]) for cell, weight in cells.items())
-        terms = " + ".join(f"{number(round(weight, 3))} × {_bracketed(float(self._read[cell]))}" for cell, weight in cells.items())
-        rows_of, columns_of = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
-        writes = {(rows_of.index(cell[0]), columns_of.index(cell[1])): round(weight, 3) for cell, weight in cells.items()}
-        return TraceStep(
-            f"{self._name_of_region} is read from level {pooling.level[self.row]}, {rows} × {columns} bins of {down} × {across} points. "
-            f"The [point|chosen] at row {number(round(y, 2))}, column {number(round(x, 2))} lies between "
-            f"{counted(len(cells), 'cell')}, whose weights sum up to 1.",
-            marks,
-            {"weights": writes},
-            arithmetic=f"{terms} = {number(value)}",
-            boxes={"sampling": {0: "read"}},
         )
 
     def _classified(self) -> TraceStep:
@@ -517,54 +468,14 @@ class _Story:
         return self.stages.mask_logits[self.d, self.stages.labels[self.d]].float().sigmoid()
 
     @cached_property
-    def _read(self) -> Tensor:
-        """The map that the region is read from, `[H, W]`: the chosen channel, if it has it."""
-        level = self.stages.levels[self.stages.pooling.level[self.row]]
-        return level[min(self.channel, len(level) - 1)].float()
-
-    @cached_property
-    def _on_map(self) -> Place:
-        """The region in cells, as drawn: the middle of cell i at i + ½."""
-        pooling = self.stages.pooling
-        off = 0.0 if pooling.aligned else 0.5
-        return tuple(side * pooling.scale[self.row] + off for side in self.stages.regions[self.row].tolist())
-
-    @cached_property
-    def _points(self) -> tuple[list[list[float]], list[list[float]]]:
-        """Rows of the sampling points [PH][SH], and their columns [PW][SW]."""
-        pooling = self.stages.pooling
-        given = pooling.output_size, pooling.scale[self.row], pooling.sampling_ratio, pooling.aligned
-        points = roi_points(self.stages.regions[[self.row]].float(), *given)
-        return points.y[0].tolist(), points.x[0].tolist()
-
-    @cached_property
-    def _point(self) -> tuple[float, float]:
-        """The first point of the bin in the middle."""
-        return tuple(axis[len(axis) // 2][0] for axis in self._points)
-
-    @cached_property
-    def _around(self) -> dict[Cell, float]:
-        """The cells around that point and their weights; at the edge of the map the two of a side are one."""
-        inside = [min(max(place, 0.0), side - 1.0) for place, side in zip(self._point, self._read.shape, strict=True)]
-        cells: dict[Cell, float] = {}
-        for corner in np.ndindex(2, 2):
-            cell = tuple(
-                min(math.floor(place) + step, side - 1) for place, step, side in zip(inside, corner, self._read.shape, strict=True)
-            )
-            weight = math.prod(abs(1 - step - (place - math.floor(place))) for place, step in zip(inside, corner, strict=True))
-            cells[cell] = cells.get(cell, 0.0) + weight
-        return cells
-
-    @cached_property
-    def _part(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Rows and columns of the map that are shown: the region with a cell around it."""
-        x1, y1, x2, y2 = self._on_map
-        height, width = self._read.shape
-        spans = []
-        for low, high, side in ((y1, y2, height), (x1, x2, width)):
-            first, last = max(0, math.floor(low) - 1), min(side, math.ceil(high) + 1)
-            spans.append((min(first, side - 1), max(last, min(first, side - 1) + 1)))
-        return tuple(spans)
+    def _sampling(self) -> SamplingPoints | None:
+        """Of the region that is looked at, in the chosen channel of the map that it is read from."""
+        stages = self.stages
+        if stages.pooling is None or self.row is None:
+            return None
+        level = stages.levels[stages.pooling.level[self.row]]
+        plane = level[min(self.channel, len(level) - 1)].float()
+        return SamplingPoints(plane, stages.regions[self.row], self.row, stages.pooling)
 
     @property
     def _name_of_region(self) -> str:
@@ -579,33 +490,9 @@ def _fit(plane: Tensor) -> int:
     return math.ceil(max(plane.shape) / MOST_SIDE)
 
 
-def _look(plane: Tensor) -> tuple[str, tuple[float, float]]:
-    """Of a map `[H, W]`: its colours and their limits."""
-    top = float(plane.abs().max()) or 1.0
-    return ("signed", (-top, top)) if plane.min() < 0 else ("heat", (0.0, top))
-
-
-def _painted(plane: Tensor, paint: str) -> np.ndarray:
-    """A pixel a cell, `[H, W, 3]` uint8."""
-    _, (low, high) = _look(plane)
-    return colours(paint)[((plane - low) / (high - low) * 255).round().int().numpy()]
-
-
-def _dot(point, size, left: int, top: int) -> Place | None:
-    """A sampling point (row, column) as a small square on the part of the map that begins at left, top; None beside the map."""
-    (y, x), (height, width) = point, size
-    if not (-0.5 <= y <= height - 0.5 and -0.5 <= x <= width - 0.5):
-        return None
-    return x + 0.5 - DOT - left, y + 0.5 - DOT - top, x + 0.5 + DOT - left, y + 0.5 + DOT - top
-
-
 def _short(probability: float) -> str:
     return number(round(probability, 3))
 
 
 def _ms(seconds: float) -> str:
     return f"{number(round(1000 * seconds, 1))} ms"
-
-
-def _bracketed(value: float) -> str:
-    return f"({number(value)})" if value < 0 else number(value)
