@@ -9,14 +9,14 @@ and three for the joints, not eight, of 64 channels; one network has both; small
 import torch
 from torch import nn
 
-from course.data.in_memory import InMemory
-from course.data.shapes import CLASSES, KEYPOINTS, Shapes, collate
+from course.data.shapes import CLASSES, KEYPOINTS, Shapes
+from course.detector_training import SIZE, train_on_shapes
 from course.evaluation import detections_on
 from course.metrics import mean_average_precision
 from course.models.feature_pyramid import PyramidRoIAlign
 from course.models.mask_rcnn import KeypointHead, MaskHead, MaskRCNN, convolutions
 from course.recipes import Plan, faster_rcnn
-from course.training import History, fit
+from course.training import History
 
 DATA = {
     "shapes": Plan(
@@ -26,7 +26,7 @@ DATA = {
         licence="Apache-2.0",
     )
 }
-SIZE, WIDTH = 128, 64
+WIDTH = 64
 
 
 def build(data: str = "shapes") -> MaskRCNN:
@@ -50,35 +50,9 @@ def pool() -> PyramidRoIAlign:
     return PyramidRoIAlign(strides={8: 8, 16: 16}, output_size=14, canonical_size=48, canonical_level=4)
 
 
-def train(
-    model: nn.Module,
-    data: str = "shapes",
-    *,
-    epochs: int,
-    seed: int = 0,
-    device="auto",
-    checkpoint=None,
-    progress=None,
-    count: int = 3000,
-    **options,
-) -> History:
-    """Train in place. `count`: how many Shapes pictures there are to learn from; `options` go to `course.training.fit`."""
-    keep = ("boxes", "labels", "masks", "keypoints")
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return fit(
-        model,
-        InMemory(Shapes("train", count=count, size=SIZE, target="instances"), keep=keep),
-        batch_loss=model.losses,
-        collate=collate,
-        epochs=epochs,
-        batch_size=16,
-        optimiser=torch.optim.AdamW(learning, lr=2e-3, weight_decay=0.01),
-        device=device,
-        seed=seed,
-        progress=progress,
-        checkpoint=checkpoint,
-        **options,
-    )
+def train(model: nn.Module, data: str = "shapes", **options) -> History:
+    """Train in place; options as `course.detector_training.train_on_shapes`, to which they go."""
+    return train_on_shapes(model, keep=("boxes", "labels", "masks", "keypoints"), judged=False, **options)
 
 
 def score(model: nn.Module, data: str = "shapes", *, device="auto", count: int = 200) -> float:

@@ -11,14 +11,13 @@ mirrored pictures are the only augmentation.
 import torch
 from torch import nn
 
-from course.data.in_memory import InMemory
-from course.data.shapes import CLASSES, Shapes, collate
-from course.evaluation import mean_average_precision_on
+from course.data.shapes import CLASSES
+from course.detector_training import SIZE, score_on_shapes, train_on_shapes
 from course.models.detector_input import DetectorInput
 from course.models.stages import LITE0_TRUNK, lite0_trunk
 from course.models.yolo import YOLO, GridHead
 from course.recipes import Plan
-from course.training import History, fit
+from course.training import History
 
 DATA = {
     "shapes": Plan(
@@ -28,7 +27,6 @@ DATA = {
         licence="Apache-2.0",
     ),
 }
-SIZE = 128
 GRID, BOXES = 7, 2  # the paper's
 OBJECTS = CLASSES[1:]  # YOLO has no class for the background
 WIDTH = 112  # channels of the two convolutions
@@ -48,39 +46,11 @@ def build(data: str = "shapes") -> YOLO:
     return model.to(memory_format=torch.channels_last)
 
 
-def train(
-    model: nn.Module,
-    data: str = "shapes",
-    *,
-    epochs: int,
-    seed: int = 0,
-    device="auto",
-    checkpoint=None,
-    progress=None,
-    count: int = 3000,
-    **options,
-) -> History:
-    """Train in place. `count`: how many pictures there are to learn from; `options` go to `course.training.fit`."""
-    pictures = InMemory(Shapes("train", count=count, size=SIZE, target="instances"), mirrors=((-1,),))
-    unseen = InMemory(Shapes("val", count=100, size=SIZE, target="instances"))
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return fit(
-        model,
-        pictures,
-        batch_loss=model.losses,
-        collate=collate,
-        epochs=epochs,
-        batch_size=16,
-        optimiser=torch.optim.AdamW(learning, lr=2e-3, weight_decay=0.01),
-        validate=lambda model: {"mAP@0.5": mean_average_precision_on(model, unseen, device=device)},
-        device=device,
-        seed=seed,
-        progress=progress,
-        checkpoint=checkpoint,
-        **options,
-    )
+def train(model: nn.Module, data: str = "shapes", **options) -> History:
+    """Train in place; options as `course.detector_training.train_on_shapes`, to which they go."""
+    return train_on_shapes(model, mirrors=((-1,),), **options)
 
 
 def score(model: nn.Module, data: str = "shapes", *, device="auto", count: int = 500) -> float:
     """mAP@0.5 on pictures that were never trained on: `count` of Shapes's test split."""
-    return mean_average_precision_on(model, Shapes("test", count=count, size=SIZE, target="instances"), device=device)
+    return score_on_shapes(model, device=device, count=count)
