@@ -395,7 +395,7 @@ found = [{"boxes": said[flock]["boxes"][said[flock]["scores"] >= 0.1]} for said 
 show_objects([crowded] * 3, CLASSES, found=found, titles=list(detectors))
 
 # %% [markdown]
-# Green are the objects that share a cell with another one, orange is all that was found. None of the three was trained on objects as small as these, and all of them find fewer. But YOLO loses most: it reads one map of 8 × 8, where a small object is a fraction of a cell. Of the 31 pairs in one cell it finds both once, Faster R-CNN four times, SSD seven times. Not all of that is the shared cell's doing: who finds 31 % of single objects finds both of a pair in three cases at best, and
+# Green are the objects that share a cell with another one, orange is all that was found. Few objects of the training were as small as these, and all three networks find fewer. But YOLO loses most: it reads one map of 8 × 8, where a small object is a fraction of a cell. Of the 31 pairs in one cell it finds both once, Faster R-CNN four times, SSD seven times. Not all of that is the shared cell's doing: who finds 31 % of single objects finds both of a pair in three cases at best, and
 # neighbours that overlap are hard for everybody. What is certain is in the design: a cell has one list of classes, so it cannot name two objects of different classes and be sure of both.
 #
 # ## SSD: default boxes on maps of several sizes
@@ -582,9 +582,9 @@ show_points(points, xlabel="milliseconds a picture", ylabel="mAP@0.5", logarithm
 # %% [markdown]
 # - **What YOLO and SSD save is the second look**: a third of the multiply–adds, 135 million against 91 and 89, and on one quiet core half of the time, 17 ms against 8 and 10. (The milliseconds of so small a network vary from run to run.) What is left is mostly the trunk, which all of them need.
 # - **YOLO is the least exact of the three.** It has 98 boxes at 49 places, from one map of 8 × 8. SSD has 1360 at 340 places, from four maps, and is as good as Faster R-CNN within a hundredth.
-# - R-CNN and SPP-net learnt from 500 pictures and Fast R-CNN from 1000; they enlarge the pictures where the other three, which learnt from 3000, do not. With more pictures Fast R-CNN would come closer. Its proposals would not become faster.
+# - R-CNN and SPP-net learnt from 500 pictures and Fast R-CNN from 1000, the other three from 3000. SPP-net and Fast R-CNN enlarge the pictures to 256 pixels, and R-CNN each proposal to 64; the other three take the pictures as they are. With more pictures Fast R-CNN would come closer. Its proposals would not become faster.
 #
-# And the sliding window of lesson 05? R-CNN's classifier on a grid of windows of nine sizes, in place of proposals, takes 2.6 seconds for a picture and has an mAP@0.5 of 0.70: no window fits exactly, and nothing moves it. `segcourse bench detectors` measures all seven in one run, on the same hundred pictures.
+# And the sliding window of lesson 05? R-CNN's classifier on a grid of windows of nine sizes, in place of proposals, takes 2.6 seconds for a picture and has an mAP of 0.70 at IoU 0.5: no window fits exactly, and nothing moves it. `segcourse bench detectors` measures all seven in one run, on the same hundred pictures (the sliding window on thirty of them).
 #
 # The papers' figures, on VOC 2007 with a Titan X:
 #
