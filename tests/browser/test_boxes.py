@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.browser.looking import GLIDED, lies
+
 MAKE = """
 import numpy as np
 from segwidgets import Player, Trace, TraceStep
@@ -26,14 +28,11 @@ def boxed(notebook):
     return notebook.show("boxed()")
 
 
-def lies(root, number):
-    """The box as it lies on the screen, in the picture's pixels."""
-    box = root.locator(f".segw-box[data-box='{number}']")
-    box.evaluate("box => Promise.allSettled(box.getAnimations().map(each => each.finished))")
-    outer, inner = root.locator("[data-panel=photo] .segw-stage").bounding_box(), box.bounding_box()
-    scale = 100 / outer["width"]
-    left, top = (inner["x"] - outer["x"]) * scale, (inner["y"] - outer["y"]) * scale
-    return [round(side, 1) for side in (left, top, left + inner["width"] * scale, top + inner["height"] * scale)]
+def box_lies(root, number):
+    """The box as it lies on the screen, in the picture's pixels, once it has glided there."""
+    box = f".segw-box[data-box='{number}']"
+    root.locator(box).evaluate(GLIDED)
+    return [round(side, 1) for side in lies(root, "photo", box, 100)]
 
 
 def look(root, number):
@@ -43,7 +42,7 @@ def look(root, number):
 
 
 def test_they_lie_where_the_tensor_says_and_look_as_their_role_does(boxed):
-    assert [lies(boxed, i) for i in (0, 1)] == [[10, 20, 50, 40], [20, 25, 60, 45]]
+    assert [box_lies(boxed, i) for i in (0, 1)] == [[10, 20, 50, 40], [20, 25, 60, 45]]
     assert look(boxed, 0)["role"] == "candidate" and look(boxed, 0)["style"] == "solid"
     thin = look(boxed, 0)["width"]
     boxed.press("ArrowRight")
@@ -52,9 +51,9 @@ def test_they_lie_where_the_tensor_says_and_look_as_their_role_does(boxed):
     assert look(boxed, 1) == {"role": "suppressed", "style": "dashed", "width": thin}
     assert boxed.locator(".segw-box-label:visible").all_text_contents() == ["0.9"]
     boxed.press("ArrowRight")
-    assert boxed.locator(".segw-box[data-box='1']").count() == 0 and lies(boxed, 2) == [70, 10, 90, 30]
+    assert boxed.locator(".segw-box[data-box='1']").count() == 0 and box_lies(boxed, 2) == [70, 10, 90, 30]
     boxed.press("Home")
-    assert lies(boxed, 1) == [20, 25, 60, 45] and boxed.locator(".segw-box-label:visible").all_text_contents() == ["a", "b"]
+    assert box_lies(boxed, 1) == [20, 25, 60, 45] and boxed.locator(".segw-box-label:visible").all_text_contents() == ["a", "b"]
 
 
 def test_a_label_is_not_cut_off_at_the_right(boxed, notebook):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.browser.looking import stage_of
 from tests.browser.test_settings import says
 
 MAKE = """
@@ -34,9 +35,7 @@ def picking(notebook):
 
 def click(root, panel, x, y, across):
     """At a point of a panel that is `across` pixels or cells wide."""
-    stage = root.locator(f"[data-panel={panel}] .segw-stage")
-    stage.scroll_into_view_if_needed()
-    box = stage.bounding_box()
+    box = stage_of(root, panel)
     scale = box["width"] / across
     root.page.mouse.click(box["x"] + x * scale, box["y"] + y * scale)
 
@@ -112,8 +111,7 @@ def test_the_arrow_keys_move_the_cell_while_its_button_has_the_focus(picking):
 
 
 def test_with_the_pointer_down_the_cell_follows_it(notebook, picking):
-    picking.scroll_into_view_if_needed()
-    box = picking.locator("[data-panel=photo] .segw-stage").bounding_box()
+    box = stage_of(picking, "photo")
     mouse, scale = picking.page.mouse, box["width"] / 100
     mouse.move(box["x"] + 5 * scale, box["y"] + 5 * scale)
     mouse.down()

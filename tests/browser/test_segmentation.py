@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.looking import pixels
+from tests.browser.looking import pixels, stage_of
 
 MAKE = """
 import numpy as np
@@ -55,7 +55,7 @@ def role(root, name):
 
 
 def point(root, panel, x, y):
-    box = root.locator(f"[data-panel={panel}] .segw-stage").bounding_box()
+    box = stage_of(root, panel)
     root.page.mouse.move(box["x"] + box["width"] * x / 60, box["y"] + box["height"] * y / 30)
 
 

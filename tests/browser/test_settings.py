@@ -1,8 +1,8 @@
 """Live widgets on the page: sliders, choices and dragged boxes ask the kernel, and what it answers is shown."""
 
-import time
-
 import pytest
+
+from tests.browser.looking import comes_to_lie, stage_of
 
 MAKE = """
 import numpy as np, time
@@ -49,8 +49,7 @@ def says(root, text):
 
 def drag(root, start, end):
     """From one pixel of the picture to another, by way of the middle."""
-    root.scroll_into_view_if_needed()
-    outer = root.locator("[data-panel=photo] .segw-stage").bounding_box()  # once: each answer makes the stage anew
+    outer = stage_of(root, "photo")  # once: each answer makes the stage anew
     mouse, scale = root.page.mouse, outer["width"] / 100
     (x1, y1), (x2, y2) = start, end
     for i, (x, y) in enumerate([(x1, y1), ((x1 + x2) / 2, (y1 + y2) / 2), (x2, y2)]):
@@ -60,19 +59,8 @@ def drag(root, start, end):
     mouse.up()
 
 
-def lies(root):
-    outer, inner = root.locator("[data-panel=photo] .segw-stage").bounding_box(), root.locator(".segw-box[data-box='0']").bounding_box()
-    scale = 100 / outer["width"]
-    left, top = (inner["x"] - outer["x"]) * scale, (inner["y"] - outer["y"]) * scale
-    return [left, top, left + inner["width"] * scale, top + inner["height"] * scale]
-
-
-def comes_to_lie(root, place):
-    """Waits until the box lies there: that follows the words of an answer, when its picture has been drawn."""
-    end = time.monotonic() + 15
-    while lies(root) != pytest.approx(place, abs=0.7):
-        assert time.monotonic() < end, lies(root)
-        root.page.wait_for_timeout(50)
+def box_comes_to_lie(root, place):
+    comes_to_lie(root, "photo", ".segw-box[data-box='0']", 100, place)
 
 
 def test_a_slider_asks_and_the_result_is_shown(live):
@@ -109,13 +97,13 @@ def test_a_choice_is_a_button(live):
 def test_a_box_is_dragged_by_its_inside_and_its_corners(live):
     drag(live, (30, 30), (40, 25))
     says(live, "answered in ")
-    assert lies(live) == pytest.approx([20, 15, 60, 35], abs=0.7)
+    box_comes_to_lie(live, [20, 15, 60, 35])
     drag(live, (60, 35), (90, 45))
     near = "root => Math.abs(Number(root.querySelector('[data-panel=width] .segw-cell').textContent) - 70) < 1.5"
     live.page.wait_for_function(near, arg=live.element_handle())
-    assert lies(live) == pytest.approx([20, 15, 90, 45], abs=0.7)
+    box_comes_to_lie(live, [20, 15, 90, 45])
     drag(live, (50, 30), (50, 500))
-    comes_to_lie(live, [20, 20, 90, 50])  # it stays within the picture
+    box_comes_to_lie(live, [20, 20, 90, 50])  # it stays within the picture
 
 
 def test_a_box_that_is_not_to_be_dragged_stays(live):
@@ -130,7 +118,7 @@ def test_a_box_is_moved_by_the_keys_of_its_button(live):
     for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowRight"):
         button.press(key)
     shown(live, "41")
-    assert lies(live) == pytest.approx([12, 21, 53, 41], abs=0.5)
+    box_comes_to_lie(live, [12, 21, 53, 41])
 
 
 def test_what_the_function_refuses_is_said_and_the_box_goes_back(notebook, live):
@@ -139,7 +127,7 @@ def test_what_the_function_refuses_is_said_and_the_box_goes_back(notebook, live)
     assert live.locator(".segw-setting-value").text_content() == "1"
     drag(live, (30, 30), (80, 30))
     says(live, "the box is too near the edge")
-    comes_to_lie(live, [35, 20, 75, 40])  # where it was accepted last, on its way
+    box_comes_to_lie(live, [35, 20, 75, 40])  # where it was accepted last, on its way
     live.locator("input[data-setting=times]").fill("2")
     says(live, "answered in ")
 
