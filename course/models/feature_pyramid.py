@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from course.ops import arguments
 from course.ops.arguments import IntOrPair
 from course.ops.boxes import box_area
-from course.ops.roi import roi_align
+from course.ops.roi import roi_align, roi_pool
 
 Level = int | str
 
@@ -87,29 +87,18 @@ def _convolution(c_in: int, c_out: int, size: int, norm: Callable[[int], nn.Modu
     return nn.Sequential(convolution)
 
 
-class PyramidRoIAlign(nn.Module):
-    """RoIAlign from the level that fits each box: large boxes from coarse maps, small ones from fine maps.
+class PyramidPooling(nn.Module):
+    """Each box pooled from the level that fits it: large boxes from coarse maps, small ones from fine maps. Subclasses say how, in `read`.
 
     Args:
         strides: {level: its stride in pixels}, finest first; a level of the pyramid that is not named is not read.
         output_size: (PH, PW) or one integer.
-        sampling_ratio, aligned: as `course.ops.roi.roi_align`.
         canonical_size, canonical_level: a box of s₀ × s₀ pixels is read from level k₀, which has the stride 2^k₀. Paper, equation 1.
     """
 
-    def __init__(
-        self,
-        *,
-        strides: Mapping[Level, int],
-        output_size: IntOrPair = 7,
-        sampling_ratio: int = 2,
-        aligned: bool = False,
-        canonical_size: float = 224,
-        canonical_level: int = 4,
-    ):
+    def __init__(self, *, strides: Mapping[Level, int], output_size: IntOrPair = 7, canonical_size: float = 224, canonical_level: int = 4):
         super().__init__()
         self.strides, self.output_size = dict(strides), arguments.pair(output_size, "output_size", 1)
-        self.sampling_ratio, self.aligned = sampling_ratio, aligned
         self.canonical_size, self.canonical_level = canonical_size, canonical_level
 
     def forward(self, levels: Mapping[Level, Tensor], boxes: Sequence[Tensor]) -> Tensor:
@@ -120,8 +109,12 @@ class PyramidRoIAlign(nn.Module):
         pooled = finest.new_zeros(len(numbered), finest.shape[1], *self.output_size)  # [R, C, PH, PW]
         for k, (name, stride) in enumerate(self.strides.items()):
             rows = (place == k).nonzero()[:, 0]
-            pooled[rows] = roi_align(levels[name], numbered[rows], self.output_size, 1 / stride, self.sampling_ratio, self.aligned)
+            pooled[rows] = self.read(levels[name], numbered[rows], 1 / stride)
         return pooled
+
+    def read(self, features: Tensor, boxes: Tensor, scale: float) -> Tensor:
+        """One level `[N, C, H, W]` and boxes `[R, 5]`, scale cells a pixel → `[R, C, PH, PW]`."""
+        raise NotImplementedError
 
     def level_of(self, boxes: Tensor) -> Tensor:
         """Which of the levels, 0 the finest, each box `[R, 4]` is read from: int64 `[R]`."""
@@ -131,4 +124,25 @@ class PyramidRoIAlign(nn.Module):
         return level.clamp(finest, coarsest).long() - finest
 
     def extra_repr(self) -> str:
-        return f"strides={self.strides}, output_size={self.output_size}, sampling_ratio={self.sampling_ratio}, aligned={self.aligned}"
+        return f"strides={self.strides}, output_size={self.output_size}"
+
+
+class PyramidRoIAlign(PyramidPooling):
+    """RoIAlign from the level that fits each box; sampling_ratio and aligned as `course.ops.roi.roi_align`."""
+
+    def __init__(self, *, sampling_ratio: int = 2, aligned: bool = False, **where):
+        super().__init__(**where)
+        self.sampling_ratio, self.aligned = sampling_ratio, aligned
+
+    def read(self, features: Tensor, boxes: Tensor, scale: float) -> Tensor:
+        return roi_align(features, boxes, self.output_size, scale, self.sampling_ratio, self.aligned)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, sampling_ratio={self.sampling_ratio}, aligned={self.aligned}"
+
+
+class PyramidRoIPool(PyramidPooling):
+    """RoI pooling from the level that fits each box, as `course.ops.roi.roi_pool`: what RoIAlign is compared with."""
+
+    def read(self, features: Tensor, boxes: Tensor, scale: float) -> Tensor:
+        return roi_pool(features, boxes, self.output_size, scale)

@@ -6,6 +6,8 @@ Differs from the paper (K. He, G. Gkioxari, P. Dollár and R. Girshick, 2017, ar
 and three for the joints, not eight, of 64 channels; one network has both; small pictures and AdamW, as course.recipes.faster_rcnn says.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -13,7 +15,7 @@ from course.data.shapes import CLASSES, KEYPOINTS, Shapes
 from course.detector_training import SIZE, train_on_shapes
 from course.evaluation import detections_on
 from course.metrics import mean_average_precision
-from course.models.feature_pyramid import PyramidRoIAlign
+from course.models.feature_pyramid import PyramidPooling, PyramidRoIAlign, PyramidRoIPool
 from course.models.mask_rcnn import KeypointHead, MaskHead, MaskRCNN, convolutions
 from course.recipes import Plan, faster_rcnn
 from course.training import History
@@ -27,27 +29,34 @@ DATA = {
     )
 }
 WIDTH = 64
+STRIDES = {8: 8, 16: 16}
 
 
-def build(data: str = "shapes") -> MaskRCNN:
-    """The untrained Mask R-CNN on its ImageNet features."""
+def build(data: str = "shapes", pooled: Callable[[int], PyramidPooling] | None = None) -> MaskRCNN:
+    """The untrained Mask R-CNN on its ImageNet features. pooled: makes the pooling of so many bins a side; `aligned` by default."""
+    pooled = pooled or aligned
     detector = faster_rcnn.build(data)
+    detector.head.pool = pooled(7)
+    convolved = (faster_rcnn.WIDTH, WIDTH, WIDTH)
     model = MaskRCNN(
         prepare=detector.prepare,
         backbone=detector.backbone,
         rpn=detector.rpn,
         head=detector.head,
-        mask=MaskHead(pool=pool(), layers=convolutions(faster_rcnn.WIDTH, WIDTH, WIDTH), features=WIDTH, classes=len(CLASSES), width=WIDTH),
-        keypoint=KeypointHead(
-            pool=pool(), layers=convolutions(faster_rcnn.WIDTH, WIDTH, WIDTH, WIDTH), features=WIDTH, keypoints=len(KEYPOINTS)
-        ),
+        mask=MaskHead(pool=pooled(14), layers=convolutions(*convolved), features=WIDTH, classes=len(CLASSES), width=WIDTH),
+        keypoint=KeypointHead(pool=pooled(14), layers=convolutions(*convolved, WIDTH), features=WIDTH, keypoints=len(KEYPOINTS)),
     )
     return model.to(memory_format=torch.channels_last)
 
 
-def pool() -> PyramidRoIAlign:
-    """14 × 14 from each region, of the level that fits it, as the recipe of Faster R-CNN pools 7 × 7."""
-    return PyramidRoIAlign(strides={8: 8, 16: 16}, output_size=14, canonical_size=48, canonical_level=4)
+def aligned(size: int) -> PyramidRoIAlign:
+    """size × size bins of the level that fits, as the recipe of Faster R-CNN has them, but half a cell is taken off: masks notice."""
+    return PyramidRoIAlign(strides=STRIDES, output_size=size, canonical_size=48, aligned=True)
+
+
+def rounded(size: int) -> PyramidRoIPool:
+    """The same by RoI pooling, to be compared with."""
+    return PyramidRoIPool(strides=STRIDES, output_size=size, canonical_size=48)
 
 
 def train(model: nn.Module, data: str = "shapes", **options) -> History:

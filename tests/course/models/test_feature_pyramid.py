@@ -6,13 +6,12 @@ from collections import OrderedDict
 import pytest
 import torch
 from torch import nn
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, roi_align, roi_pool
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.ops.poolers import LevelMapper
 
-from course.models.feature_pyramid import FeaturePyramid, PyramidRoIAlign, lateral_and_output
+from course.models.feature_pyramid import FeaturePyramid, PyramidRoIAlign, PyramidRoIPool, lateral_and_output
 from course.models.stages import Stages
-from course.ops.roi import roi_align
 from tests.refusing import refuses
 
 CHANNELS = {4: 3, 8: 5, 16: 7}
@@ -113,6 +112,26 @@ def test_regions_are_torchvisions(options):
     found = pool(**options)({"not read": torch.zeros(2, 4, 1, 1)} | levels, [boxes[:25], boxes[25:]])
     assert len(pool().level_of(boxes).unique()) > 2
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rounded_and_aligned_regions_are_those_of_torchvision_on_the_level_of_each():
+    torch.manual_seed(0)
+    levels = {name: torch.randn(2, 4, 256 // stride, 384 // stride) for name, stride in STRIDES.items()}
+    corner = torch.rand(60, 2) * torch.tensor([300.0, 200])
+    boxes = torch.cat((corner, corner + 400 * torch.rand(60, 2).square() + 1), 1)
+    numbered = torch.cat((torch.arange(60)[:, None] // 25 % 2, boxes), 1)
+    of_level = LevelMapper(2, 5)([boxes])
+    pooled, aligned = torch.zeros(60, 4, 7, 5), torch.zeros(60, 4, 7, 5)
+    for k, (name, stride) in enumerate(STRIDES.items()):
+        rows = of_level == k
+        pooled[rows] = roi_pool(levels[name], numbered[rows], (7, 5), 1 / stride)
+        aligned[rows] = roi_align(levels[name], numbered[rows], (7, 5), 1 / stride, 2, aligned=True)
+    images = [boxes[numbered[:, 0] == n] for n in (0, 1)]
+    order = numbered[:, 0].argsort(stable=True)
+    where = {"strides": STRIDES, "output_size": (7, 5)}
+    assert len(of_level.unique()) > 2
+    torch.testing.assert_close(PyramidRoIPool(**where)(levels, images), pooled[order])
+    torch.testing.assert_close(PyramidRoIAlign(**where, aligned=True)(levels, images), aligned[order], rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_reach_the_level_of_each_box_and_no_other():
