@@ -5,7 +5,7 @@ runs with the one who judges, and what it is given may come from anybody: it tak
 plain arrays and nothing else, each with a row a picture. Where pictures have different numbers of things (detections), rows are filled up.
 
 `labelling.py` is a label for each pixel, `localizing.py` a class and a box for each picture, `proposing.py` boxes around whatever is there,
-`detecting.py` boxes and classes of all that is there.
+`detecting.py` boxes and classes of all that is there, `segmenting.py` their masks, too.
 """
 
 from __future__ import annotations

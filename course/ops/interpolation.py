@@ -4,6 +4,8 @@
     output[i] = x[⌊i * H / OH⌋]        nearest neighbour, in both directions
     output[i] = (1 - t) x[a] + t x[a + 1],   a + t = (i + 0.5) * H / OH - 0.5          bilinear, in both directions
 
+What bilinear interpolation reads at the centres of output cells, `sample_bilinear` reads at any points.
+
 Long, Shelhamer & Darrell 2015, "Fully Convolutional Networks for Semantic Segmentation" (arXiv 1411.4038), section
 3.3: bilinear interpolation is a transposed convolution with a fixed kernel. Odena, Dumoulin & Olah 2016,
 "Deconvolution and Checkerboard Artifacts" (Distill, doi 10.23915/distill.00003): to resize first and convolve then
@@ -14,7 +16,7 @@ Differs from torch: `interpolate_nearest` computes ⌊i * H / OH⌋ in integers.
 which for few pairs of sizes (the first is 26 → 22) rounds a whole number down to the cell before. No antialiasing and
 no scale_factor. Planes [H, W] are accepted.
 
-Shape letters: N images, C channels, H × W input plane, OH × OW output plane, SH × SW averaging factor.
+Shape letters: N images, C channels, H × W input plane, OH × OW output plane, SH × SW averaging factor, P points.
 """
 
 import itertools
@@ -87,16 +89,42 @@ def interpolate_bilinear(x: Tensor, size: IntOrPair, align_corners: bool = False
     return output.to(x.dtype)
 
 
+def sample_bilinear(features: Tensor, points: Tensor) -> Tensor:
+    """The map's values at points: the four cells around each, blended by nearness. [C, P]
+
+    Cells are squares of side 1 with their centre at +0.5. At the border the outermost centre counts for all that lies beyond it.
+
+    Args:
+        features: [C, H, W], floating-point.
+        points: x and y in cells, floating-point [P, 2]; P may be 0.
+
+    Raises:
+        TypeError, ValueError: no such tensors, or a point that is not finite.
+    """
+    _check_points(features, points)
+    wide = widen(features)
+    x, y = points.to(wide).unbind(1)  # [P] each
+    left, right, across = _around(x - 0.5, wide.shape[2])  # [P] each
+    upper, lower, down = _around(y - 0.5, wide.shape[1])  # [P] each
+    above = (1 - across) * wide[:, upper, left] + across * wide[:, upper, right]  # [C, P]
+    below = (1 - across) * wide[:, lower, left] + across * wide[:, lower, right]  # [C, P]
+    return ((1 - down) * above + down * below).to(features.dtype)  # [C, P]
+
+
 def _neighbours(x: Tensor, axis: int, out: int, align_corners: bool) -> tuple[Tensor, Tensor, Tensor]:
     """For each of `out` output cells along an axis: the input cell before its centre, the one after, the weight of the one after. [out]"""
     size = x.shape[axis]
     half = 0 if align_corners else 0.5  # Cells are measured from the first centre, or from the image's edge.
     scale = (size - 1) / max(out - 1, 1) if align_corners else size / out
-    centres = (torch.arange(out, dtype=x.dtype, device=x.device) + half) * scale - half  # [out]
-    centres = centres.clamp(0, size - 1)
-    before = centres.long()
+    return _around((torch.arange(out, dtype=x.dtype, device=x.device) + half) * scale - half, size)
+
+
+def _around(places: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of places, 0 being the centre of the first of `size` cells: the cell before each, the one after, the weight of the one after."""
+    places = places.clamp(0, size - 1)
+    before = places.long()
     after = (before + 1).clamp(max=size - 1)
-    return before, after, centres - before
+    return before, after, places - before
 
 
 def downsample_average_steps(x: Tensor, factor: IntOrPair) -> Iterator[Step]:
@@ -178,6 +206,20 @@ def _nearness(row: float, column: float, size: Sequence[int]) -> dict[Index, flo
             cell = (min(y, size[0] - 1), min(x, size[1] - 1))
             weights[cell] = weights.get(cell, 0) + by_row * by_column
     return weights
+
+
+def _check_points(features: Tensor, points: Tensor) -> None:
+    arguments.check_planes(features, "features", fractions=True)
+    if features.dim() != 3:
+        raise ValueError(f"features must have shape [C, H, W]; got {list(features.shape)}.")
+    if not isinstance(points, Tensor) or not points.is_floating_point():
+        got = points.dtype if isinstance(points, Tensor) else type(points).__name__
+        raise TypeError(f"points must be a floating-point tensor [P, 2]; got {got}.")
+    if points.dim() != 2 or points.shape[1] != 2:
+        raise ValueError(f"points must have shape [P, 2], x and y of each; got {list(points.shape)}.")
+    if not points.isfinite().all():
+        raise ValueError("points must be finite; got NaN or infinity.")
+    arguments.check_same_device(points, "points", features, "features")
 
 
 def _factor(x: Tensor, factor: IntOrPair) -> tuple[int, int]:

@@ -25,10 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course.ops import arguments
+from course.ops import arguments, roi
 from course.ops.arguments import FLOATS, INTEGERS, IntOrPair
 from course.ops.precision import widen
-from course.ops.roi import roi_align
 
 
 def mask_targets(masks: Tensor, boxes: Tensor, matches: Tensor, size: int) -> Tensor:
@@ -51,7 +50,7 @@ def mask_targets(masks: Tensor, boxes: Tensor, matches: Tensor, size: int) -> Te
         return boxes.new_zeros(0, size, size)
     wide = widen(boxes)  # the number of an object has to survive beside the coordinates
     regions = torch.cat((matches[:, None].to(wide), wide), 1)  # [R, 5]
-    return roi_align(masks[:, None].to(wide), regions, size)[:, 0].to(boxes.dtype)  # [R, M, M]
+    return roi.roi_align(masks[:, None].to(wide), regions, size)[:, 0].to(boxes.dtype)  # [R, M, M]
 
 
 def mask_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from course.exercises.predicting import predict
 from course.exercises.proposing import Proposing
 from course.exercises.running import Outcome
 from course.exercises.scoring import examine_training, score
+from course.exercises.segmenting import Segmenting, _packed
 from course.exercises.starter import solution_code, starter
 from course.student_notebook import check_notebook
 from course.training import fit
@@ -438,12 +439,26 @@ def detections(targets, boxes=None):
     return {"boxes": found, "labels": names, "scores": torch.where(names > 0, 0.5, 0.0)}
 
 
-RIGHT = {Labelling: labels_everywhere, Localizing: one_object, Proposing: proposals, Detecting: detections}
+def outlines(targets, boxes=None):
+    """The true masks of each picture, or the same few boxes in all of them, filled from edge to edge, each as every class."""
+    arrays = detections(targets, boxes)
+    masks = torch.zeros(*arrays["labels"].shape, *targets[0]["masks"].shape[1:], dtype=torch.bool)
+    for rows, of_picture, target in zip(masks, arrays["boxes"], targets, strict=True):
+        if boxes is None:
+            rows[: len(target["masks"])] = target["masks"]
+        else:
+            for mask, (x1, y1, x2, y2) in zip(rows, of_picture.int().tolist(), strict=True):
+                mask[y1:y2, x1:x2] = True
+    return arrays | {"masks": _packed(masks)}
+
+
+RIGHT = {Labelling: labels_everywhere, Localizing: one_object, Proposing: proposals, Detecting: detections, Segmenting: outlines}
 CONSTANT = {
     Labelling: lambda targets: labels_everywhere(torch.zeros_like(targets)),
     Localizing: lambda targets: one_object(targets, "mean"),
     Proposing: lambda targets: proposals(targets, QUARTERS + COLUMNS),
     Detecting: lambda targets: detections(targets, QUARTERS[4:5] + COLUMNS[1:2] + COLUMNS[3:]),
+    Segmenting: lambda targets: outlines(targets, QUARTERS[4:5] + COLUMNS[1:2] + COLUMNS[3:]),
 }
 
 
@@ -477,6 +492,7 @@ SHORTER = {
     "build_localizer": (("count=3000", "count=600"), ("epochs=6, batch_size=16", "epochs=3, batch_size=8")),
     "build_rpn": (("count=1500", "count=400"), ("epochs=5, batch_size=16", "epochs=2, batch_size=8")),
     "build_yolo": (("count=2000", "count=200"), ("epochs=4, batch_size=16", "epochs=2, batch_size=8")),
+    "build_mask_rcnn": (("count=1200", "count=200"), ("epochs=3, batch_size=16", "epochs=3, batch_size=4")),
 }
 
 
@@ -489,7 +505,7 @@ def test_the_notebooks_cells_train_the_solution_to_its_first_points(exercise, he
         assert long in shorter
         shorter = shorter.replace(long, short)
     program = f"import torch\ntorch.manual_seed(0)\n{solution_code(exercise)}\n{shorter}\n"
-    program += f"from course import check\nassert check({exercise.name}).points >= 1\n"
+    program += f"from course import check\nresult = check({exercise.name})\nassert result.points >= 1, result\n"
     (here / "cells.py").write_text(program)
     answer = subprocess.run([sys.executable, "cells.py"], capture_output=True, text=True, cwd=here)
     assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -553,3 +569,9 @@ def test_lesson_10_has_one_that_is_judged_by_its_detections():
     [exercise] = trainings_of("10_yolo_ssd")
     assert exercise.name == "build_yolo" and exercise.task == Detecting(classes=CLASSES, most=20)
     assert "**the first 20**" in exercise.prompt and f"`[N, S, S, 5B + {len(CLASSES) - 1}]`" in exercise.prompt
+
+
+def test_lesson_11_has_one_that_is_judged_by_its_masks():
+    [exercise] = trainings_of("11_mask_rcnn")
+    assert exercise.name == "build_mask_rcnn" and exercise.task == Segmenting(classes=CLASSES, most=20)
+    assert "**the first 20**" in exercise.prompt and f"1 to {len(CLASSES) - 1}" in exercise.prompt

@@ -2,6 +2,7 @@
 
 import signal
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,9 +10,11 @@ from course.exercises.exercise import TrainingExercise
 from course.exercises.lessons import all_exercises, all_trainings
 from course.exercises.predicting import NOT_ALONE
 from course.exercises.running import Outcome, run
+from course.grading.arrays import from_npz, to_npz
 from course.grading.conversation import Answers
 from course.grading.hidden import HiddenPictures, hidden_cases
 from course.grading.judging import judge_function, judge_training
+from course.grading.limits import Limits
 from tests.course.grading.a_class import LESSON, SECRET
 
 EXERCISE = all_exercises()["max_unpool"]
@@ -207,6 +210,33 @@ def test_detections_earn_their_average_precision():
         grade = trained(Outcome("returned", said | lie, ECHO), exercise, targets)
         assert (grade.status, grade.points) == ("wrong", 0) and ECHO not in grade.message
         assert grade.message.startswith(f"The {next(iter(lie))} that came back are none: each picture has 20, ")
+
+
+def test_masks_earn_their_average_precision_and_fit_into_what_may_come_back():
+    exercise = all_trainings()["build_mask_rcnn"]
+    masks = torch.zeros(2, 20, 128, 128, dtype=torch.bool)
+    masks[0, 0, 10:50, 10:50] = masks[0, 1, 60:100, 60:100] = masks[1, 7, 30:70, 30:70] = True
+    boxes, labels, scores = torch.zeros(2, 20, 4), torch.zeros(2, 20, dtype=torch.uint8), torch.zeros(2, 20)
+    targets = [
+        {"boxes": torch.tensor([[10.0, 10, 50, 50], [60, 60, 100, 100]]), "labels": torch.tensor([1, 6]), "masks": masks[0, :2]},
+        {"boxes": torch.tensor([[30.0, 30, 70, 70]]), "labels": torch.tensor([3]), "masks": masks[1, 7:8]},
+    ]
+    labels[0, :2], scores[0, :2] = torch.tensor([1, 6]), torch.tensor([0.5, 0.4])
+    labels[1, 7], scores[1, 7] = 5, 0.9  # fits, under another name; no box does
+    said = {"boxes": boxes, "labels": labels, "scores": scores, "masks": torch.from_numpy(np.packbits(masks.numpy(), axis=-1))}
+    found = trained(Outcome("returned", said, ECHO), exercise, targets)
+    assert (found.status, found.points) == ("ok", exercise.points_for(2 / 3)) and ECHO not in found.message
+    assert found.message == "A mask mAP at IoU 0.5 of 0.667 on 2 pictures that it never saw."
+    bits = said["masks"]
+    lies = [{"masks": lie} for lie in (bits.bool(), bits.float(), bits[:1], bits[..., :8], bits.repeat(1, 1, 1, 8), masks.to(torch.uint8))]
+    lies += [{"boxes": boxes - torch.inf}, {"labels": labels + 5}, {"scores": scores / 0}]
+    for lie in lies:
+        grade = trained(Outcome("returned", said | lie, ECHO), exercise, targets)
+        assert (grade.status, grade.points) == ("wrong", 0) and ECHO not in grade.message
+        assert grade.message.startswith(f"The {next(iter(lie))} that came back are none: each picture has 20, ")
+    many = {name: array.repeat(100, *[1] * (array.dim() - 1)) for name, array in said.items()}  # of 200 pictures
+    arrived = from_npz(to_npz(many), max_bytes=Limits().answer, max_arrays=len(many))
+    assert {name: array.sum().item() for name, array in arrived.items()} == {name: array.sum().item() for name, array in many.items()}
 
 
 @pytest.mark.parametrize(
