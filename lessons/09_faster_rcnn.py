@@ -704,34 +704,19 @@ for name, values in expected.items():
 print(f"{len(expected['boxes'])} boxes, labels and scores: the same as torchvision's.")
 
 # %% [markdown]
-# Then the weights: 74 MB. They are not part of the course, and nothing is fetched unless you ask for it. Where there is internet, set `fetch = True`:
+# Then the weights: 74 MB. They are not part of the course, and nothing is fetched unless you ask for it. Where there is internet, set `fetch=True`:
 
 # %%
 # NBVAL_IGNORE_OUTPUT
-import hashlib
-from pathlib import Path
+from course.coco_model import coco_model
 
-from course.data.download import DownloadError, download
-
-fetch = False
 coco = FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1
-path = Path(torch.hub.get_dir(), "checkpoints", coco.url.rpartition("/")[2])
-try:
-    path = download(coco.url, path, timeout=10) if fetch else path
-except DownloadError as error:
-    print(error)
-
-found = None
-if path.exists():
-    content = path.read_bytes()
-    assert hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]), f"{path} is not the file that it should be"
-    known = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None).eval()
-    known.load_state_dict(torch.load(path, weights_only=True))
+known = coco_model(fasterrcnn_mobilenet_v3_large_320_fpn, coco, fetch=False)
+if known:
     with torch.no_grad():
         found = from_torchvision(known)([cat()])
 nobody = (cat(), {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)})
-missing = f"There are no COCO weights here ({path.name}), so nothing is shown."
-show_objects([nobody], coco.meta["categories"], found=found) if found else print(missing)
+show_objects([nobody], coco.meta["categories"], found=found) if known else None
 
 # %% [markdown]
 # ## On blood cells

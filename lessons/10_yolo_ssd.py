@@ -531,34 +531,20 @@ torch.testing.assert_close(got["scores"], expected["scores"], rtol=1e-4, atol=1e
 print(f"{len(expected['boxes'])} scores: the same as torchvision's.")
 
 # %% [markdown]
-# The weights are 136 MB, and nothing is fetched unless you ask for it. Where there is internet, set `fetch = True`:
+# The weights are 136 MB, and nothing is fetched unless you ask for it. Where there is internet, set `fetch=True`:
 
 # %%
 # NBVAL_IGNORE_OUTPUT
-import hashlib
-from pathlib import Path
+from course.coco_model import coco_model
 
-from course.data.download import DownloadError, download
-
-fetch = False
 coco = SSD300_VGG16_Weights.COCO_V1
-path = Path(torch.hub.get_dir(), "checkpoints", coco.url.rpartition("/")[2])
-try:
-    path = download(coco.url, path, timeout=10) if fetch else path
-except DownloadError as error:
-    print(error)
-
-answer = None
-if path.exists():
-    content = path.read_bytes()
-    assert hashlib.sha256(content).hexdigest().startswith(path.stem.rpartition("-")[2]), f"{path} is not the file that it should be"
-    blank.load_state_dict(torch.load(path, weights_only=True))
+known = coco_model(ssd300_vgg16, coco, fetch=False)
+if known:
     with torch.no_grad():
-        answer = from_torchvision(blank)([cat()])
-    answer = [{name: values[answer[0]["scores"] > 0.5] for name, values in answer[0].items()}]
+        (answer,) = from_torchvision(known)([cat()])
+    answer = {name: values[answer["scores"] > 0.5] for name, values in answer.items()}
 nobody = (cat(), {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)})
-missing = f"There are no COCO weights here ({path.name}), so nothing is shown."
-show_objects([nobody], coco.meta["categories"], found=answer) if answer else print(missing)
+show_objects([nobody], coco.meta["categories"], found=[answer]) if known else None
 
 # %% [markdown]
 # ## Speed against accuracy

@@ -18,6 +18,7 @@ from course import __version__
 from course.errors import CourseError
 
 CHUNK = 1 << 20  # bytes asked for at a time
+SHORTEST = 8  # digits of a checksum: as many as PyTorch puts into the names of its files
 BUSY = (408, 425, 429, 500, 502, 503, 504)  # answers after which another try may succeed
 
 
@@ -47,7 +48,7 @@ def download(
 
     Args:
         url: http or https.
-        checksum: "sha256:…" or "md5:…", of the whole file.
+        checksum: "sha256:…" or "md5:…", of the whole file; or its beginning, at least 8 digits, where no more is known.
         size: of the whole file, in bytes.
         progress: show a bar.
         attempts: how often in a row a broken connection is taken up again without a single byte more.
@@ -60,6 +61,8 @@ def download(
         raise ValueError(f"download fetches http and https addresses, not {url!r}.")
     if checksum is not None and checksum.partition(":")[0] not in ("sha256", "md5"):
         raise ValueError(f"A checksum is written 'sha256:…' or 'md5:…', not {checksum!r}.")
+    if checksum is not None and len(checksum.partition(":")[2]) < SHORTEST:
+        raise ValueError(f"A checksum has at least {SHORTEST} digits; {checksum!r} has fewer.")
     path = Path(path)
     if path.exists():
         wrong = _difference(path, checksum, size)
@@ -189,7 +192,7 @@ def _difference(path: Path, checksum: str | None, size: int | None) -> str:
     name, _, right = checksum.partition(":")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.new(name, usedforsecurity=False)).hexdigest()
-    return "" if digest == right.lower() else f"its {name} is {digest} instead of {right}"
+    return "" if digest.startswith(right.lower()) else f"its {name} is {digest} instead of {right}"
 
 
 def _about_disk(error: OSError, part: Path) -> str:

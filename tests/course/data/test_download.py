@@ -123,6 +123,12 @@ def test_a_wrong_checksum_leaves_nothing_to_build_on(url, path, server):
     assert os.listdir(path.parent) == []
 
 
+def test_the_beginning_of_a_checksum_is_compared(url, path):
+    begun = sha256(DATA)[: len("sha256:") + 8]
+    refused("is not the right file", url, path, checksum=begun[:-1] + ("0" if begun[-1] != "0" else "1"))
+    assert download(url, path, checksum=begun, progress=False).read_bytes() == DATA
+
+
 def test_a_damaged_beginning_is_found_by_the_checksum(url, path):
     begin(path, b"?" * 1000)
     refused("is not the right file", url, path, checksum=sha256(DATA))
@@ -208,7 +214,11 @@ def test_a_folder_that_cannot_be_written(url, tmp_path):
 
 @pytest.mark.parametrize(
     "options, match",
-    [({"url": "file:///etc/passwd"}, "http and https"), ({"checksum": "crc:1"}, "'sha256:…' or 'md5:…', not 'crc:1'")],
+    [
+        ({"url": "file:///etc/passwd"}, "http and https"),
+        ({"checksum": "crc:1"}, "'sha256:…' or 'md5:…', not 'crc:1'"),
+        ({"checksum": "sha256:1234567"}, "at least 8 digits"),
+    ],
 )
 def test_arguments_that_cannot_be(url, path, options, match):
     with pytest.raises(ValueError, match=match):
