@@ -661,7 +661,7 @@ for name, time in training_time.items():
 # %% [markdown]
 # ## On the cat
 #
-# The network has seen cars, houses, stars and the like, drawn by a program. It has never seen a cat. What does it say of ours? The RPN was never asked for classes. So look at its proposals first, then at what the head makes of them. (The photograph is shrunk, so that
+# The network has seen cars, houses, stars and the like, drawn by a program, and nobody has told it of cats. (It has even learnt that this one is *nothing*: pieces of its left half were among the backgrounds.) What does it say of ours? The RPN was never asked for classes. So look at its proposals first, then at what the head makes of them. (The photograph is shrunk, so that
 # its parts have about the size of the objects of the training.)
 
 # %%

@@ -570,7 +570,7 @@ show_points(points, xlabel="milliseconds a picture", ylabel="mAP@0.5", logarithm
 # - **YOLO is the least exact of the three.** It has 98 boxes at 49 places, from one map of 8 × 8. SSD has 1360 at 340 places, from four maps, and is as good as Faster R-CNN within a hundredth.
 # - R-CNN and SPP-net learnt from 500 pictures and Fast R-CNN from 1000, the other three from 3000. SPP-net and Fast R-CNN enlarge the pictures to 256 pixels, and R-CNN each proposal to 64; the other three take the pictures as they are. With more pictures Fast R-CNN would come closer. Its proposals would not become faster.
 #
-# And the sliding window of lesson 05? R-CNN's classifier on a grid of windows of nine sizes, in place of proposals, takes 2.6 seconds for a picture and has an mAP of 0.70 at IoU 0.5: no window fits exactly, and nothing moves it. `segcourse bench detectors` measures all seven in one run, on the same hundred pictures (the sliding window on thirty of them).
+# And the sliding window of lesson 05? R-CNN's classifier on a grid of windows of nine sizes, in place of proposals, takes 2.6 seconds for a picture and has an mAP of 0.70 at IoU 0.5: no window fits exactly, and nothing moves it. `segcourse bench detectors` measures all of them in one run, and Mask R-CNN with them, on the same hundred pictures (the sliding window on thirty of them).
 #
 # The papers' figures, on VOC 2007 with a Titan X:
 #

@@ -14,6 +14,7 @@ from segwidgets.conv_transpose import conv_transpose
 from segwidgets.default_boxes import default_boxes
 from segwidgets.feature_ladder import feature_ladder
 from segwidgets.grid_predictions import grid_predictions
+from segwidgets.keypoint_heat_maps import keypoint_heat_maps
 from segwidgets.localizer_loss import localizer_loss
 from segwidgets.loss_parts import loss_parts
 from segwidgets.masks import masks
@@ -22,6 +23,7 @@ from segwidgets.pixel_loss import pixel_loss
 from segwidgets.player import Player
 from segwidgets.pool import pool
 from segwidgets.predictions import predictions
+from segwidgets.race import race
 from segwidgets.rcnn import rcnn
 from segwidgets.receptive_field import receptive_field
 from segwidgets.regions import felzenszwalb, slic
@@ -49,6 +51,7 @@ __all__ = [
     "feature_ladder",
     "felzenszwalb",
     "grid_predictions",
+    "keypoint_heat_maps",
     "localizer_loss",
     "loss_parts",
     "masks",
@@ -56,6 +59,7 @@ __all__ = [
     "pixel_loss",
     "pool",
     "predictions",
+    "race",
     "rcnn",
     "receptive_field",
     "roi_align",

@@ -83,7 +83,7 @@ class _Losses:
     def _map(self, name: str) -> Grid:
         """In colours of its own: what matters is where a term arises."""
         values = self.maps[name].numpy()
-        field = FieldBoxes("photograph", self.sheet.every_cell(), self.sheet.factor)
+        field = FieldBoxes("photograph", self.sheet.every_cell(), self.sheet.factor, word="covers")
         look = {"paint": "heat", "empty": True, "width": WIDTH, "limits": (0.0, float(values.max()) or 1.0), "field": field}
         return Grid(self._id(name), np.zeros_like(values), name, str(list(values.shape)), **look)
 

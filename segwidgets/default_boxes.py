@@ -194,7 +194,7 @@ class _Story:
         """The best IoU at each place, and the box that has it."""
         best = self._overlap(level).argmax(-1)  # [H, W]
         boxes = level.boxes.take_along_dim(best[..., None, None], 2)[:, :, 0]  # [H, W, 4]
-        field = FieldBoxes("photograph", (boxes.double() * self.scene.factor).numpy(), float(self.scene.factor[0]))
+        field = FieldBoxes("photograph", (boxes.double() * self.scene.factor).numpy(), float(self.scene.factor[0]), word="best box")
         look = {"paint": "heat", "empty": True, "width": width, "limits": (0.0, 1.0), "field": field}
         rows, columns = level.places
         return Grid(level.id, np.zeros((rows, columns)), note=f"{rows} × {columns}", **look)

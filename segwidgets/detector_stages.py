@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from course.ops.boxes import box_iou, clip_boxes, decode_boxes
-from segwidgets.forward_pass import Pooling
+from segwidgets.box_heads import BoxHeads, Pooling
 
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # of the deltas of a box head, and of SSD: the usual ones
 SAME = 0.02  # a box or score that differs by less is the same, computed in another order
@@ -40,7 +40,8 @@ class DetectorStages:
     those of the detections in pixels of `original`.
 
     `held [N]` is the probability that an anchor holds an object, `moved [N, 4]` where its deltas take it. `scores [R, K]` and `class_deltas
-    [R, K or 1, 4]` are of the regions: the proposals, or without proposals the default boxes themselves.
+    [R, K or 1, 4]` are of the regions: the proposals, or without proposals the default boxes themselves. The deltas were multiplied by
+    `weights [4]`. Where each class stands `alone`, it has a sigmoid of its own, and none is the background.
     """
 
     original: tuple[int, int]
@@ -53,11 +54,15 @@ class DetectorStages:
     proposals: Tensor | None
     scores: Tensor | None
     class_deltas: Tensor | None
+    weights: tuple[float, float, float, float]
+    alone: bool
     boxes: Tensor
     labels: list[int]
     found: list[float]
     keypoints: Tensor | None
     mask_logits: Tensor | None
+    joint_maps: Tensor | None
+    heads: BoxHeads | None
     pooling: Pooling | None
     seconds: dict[str, float]
     memory: dict[str, int]
@@ -76,7 +81,11 @@ class DetectorStages:
             found=detections["scores"].tolist(),
             keypoints=detections.get("keypoints"),
             mask_logits=stages.get("mask_logits"),
+            joint_maps=stages.get("joint_maps"),
+            heads=stages.get("heads"),
             pooling=stages.get("pooling"),
+            weights=stages.get("delta_weights", WEIGHTS),
+            alone=stages.get("alone", False),
             seconds=stages["seconds"],
             memory=stages["memory"],
             **parts,
@@ -100,10 +109,23 @@ class DetectorStages:
     def regions(self) -> Tensor:
         return self.anchors if self.proposals is None else self.proposals
 
+    @property
+    def word(self) -> str:
+        """What the boxes are called that everything begins with."""
+        return "default box" if self.proposals is None and not self.alone else "anchor"
+
+    @property
+    def kind_of_region(self) -> str:
+        return self.word if self.proposals is None else "proposal"
+
     def inwards(self, boxes: Tensor) -> Tensor:
         """Boxes [N, 4] or [4] of the picture as given, in pixels of it as the network saw it."""
         down, across = (new / old for new, old in zip(self.size, self.original, strict=True))
         return boxes * boxes.new_tensor((across, down, across, down))
+
+    def outwards(self, boxes: Tensor) -> Tensor:
+        """Boxes [N, 4] or [4] in pixels of the picture as the network saw it, in those of the picture as given."""
+        return boxes / self.inwards(torch.ones(4, dtype=boxes.dtype))
 
     def origin(self, d: int) -> Origin:
         """Where detection `d` comes from."""
@@ -118,7 +140,7 @@ class DetectorStages:
         if self.scores is None or self.class_deltas is None:
             return int(box_iou(box[None], self.regions.to(box))[0].argmax()), False
         deltas = self.class_deltas[:, label if self.class_deltas.shape[1] > 1 else 0]  # [R, 4]
-        moved = clip_boxes(decode_boxes(deltas, self.regions.to(deltas), WEIGHTS), self.size)  # [R, 4]
+        moved = clip_boxes(decode_boxes(deltas, self.regions.to(deltas), self.weights), self.size)  # [R, 4]
         apart = (moved - box).abs().amax(1) / max(self.size) + (self.scores[:, label] - self.found[d]).abs()  # [R]
         row = int(apart.argmin())
         return row, float(apart[row]) < SAME
@@ -142,12 +164,13 @@ def _of_proposals(stages: Mapping) -> dict:
 
 def _of_default_boxes(stages: Mapping) -> dict:
     _check(stages, ("default_boxes", "default_levels", "logits", "deltas"))
-    default, scores = stages["default_boxes"], stages["logits"].softmax(1)  # [N, 4], [N, K]
+    default, alone, weights = stages["default_boxes"], stages.get("alone", False), stages.get("delta_weights", WEIGHTS)
+    scores = stages["logits"].sigmoid() if alone else stages["logits"].softmax(1)  # [N, K]
     return {
         "anchors": default,
         "anchor_levels": stages["default_levels"],
-        "held": 1 - scores[:, 0],
-        "moved": clip_boxes(decode_boxes(stages["deltas"], default.to(stages["deltas"]), WEIGHTS), stages["size"]),
+        "held": scores.amax(1) if alone else 1 - scores[:, 0],
+        "moved": clip_boxes(decode_boxes(stages["deltas"], default.to(stages["deltas"]), weights), stages["size"]),
         "proposals": None,
         "scores": scores,
         "class_deltas": stages["deltas"][:, None],

@@ -53,7 +53,7 @@ def draw_step(trace: Trace, step: int, scale: float) -> Image.Image:
             width, height = (side * sheet.unit for side in _size(panel))
             y = row.top + (row.tall - height) / 2
             sheet.text((x, y - 41 * scale), panel.title, TITLE * scale, bold=True, anchor="lm")
-            sheet.text((x, y - 23 * scale), panel.note, NOTE * scale, SOFT, anchor="lm")
+            sheet.text((x, y - 23 * scale), trace.note_at(panel.id, step), NOTE * scale, SOFT, anchor="lm")
             _draw_panel(sheet, trace, panel, step, (x, y, width, height))
             x += sheet.slots[i]
     _draw_legend(sheet)
@@ -81,7 +81,8 @@ class _Sheet:
         self.scale = scale
         names = [max(_length(panel.title, TITLE * scale, True), _length(panel.note, NOTE * scale)) for panel in trace.panels]
         room, largest = (WIDTH - 40) * scale, LARGEST_UNIT * scale
-        rows, self.unit = _fitted([width for width, _ in sizes], names, self.gaps, room, largest, READABLE_UNIT * scale)
+        widths = [width for width, _ in sizes]
+        rows, self.unit = _fitted(widths, names, self.gaps, room, largest, READABLE_UNIT * scale, trace.rows)
         self.slots = [max(width * self.unit, name) for (width, _), name in zip(sizes, names, strict=True)]
         used = [_length_of_row(row, self.slots, self.gaps) for row in rows]
         # No wider than the panels or a line of text need: a card half empty would only cost bytes.
@@ -102,11 +103,11 @@ class _Sheet:
 
 
 def _fitted(
-    widths: Sequence[float], names: Sequence[float], gaps: Sequence[float], room: float, largest: float, readable: float
+    widths: Sequence[float], names: Sequence[float], gaps: Sequence[float], room: float, largest: float, readable: float, fewest: int
 ) -> tuple[list[range], float]:
     """Panels in as few rows as leave the unit readable, or else as large as it gets; and that unit. As fitPanels in layout.js."""
     best = None
-    for count in range(1, len(widths) + 1):
+    for count in range(min(fewest, len(widths)), len(widths) + 1):
         rows = _split([max(width, name / largest) for width, name in zip(widths, names, strict=True)], count)
         unit = min(
             _unit([widths[i] for i in row], [names[i] for i in row], room - sum(gaps[i - 1] for i in row if i), largest) for row in rows
@@ -192,7 +193,7 @@ def _draw_panel(sheet: _Sheet, trace: Trace, panel: Panel, step: int, frame) -> 
         _draw_picture(sheet, panel.painted(trace.values_at(panel.id, step), before, marks), False, frame)
         return
     if isinstance(panel, Bars):
-        _draw_bars(sheet, trace.values_at(panel.id, step)[:, 0], panel, frame)
+        _draw_bars(sheet, trace, step, panel, frame)
     elif isinstance(panel, Curves):
         _draw_curves(sheet, trace.values_at(panel.id, step), panel, frame)
     elif isinstance(panel, Picture):
@@ -274,17 +275,21 @@ def _size_of_numbers(sheet: _Sheet, trace: Trace, panel: Grid, cell: float) -> f
     return min(0.42 * sheet.unit, 0.92 * cell / (letters * 0.66))
 
 
-def _draw_bars(sheet: _Sheet, values: np.ndarray, panel: Bars, frame) -> None:
+def _draw_bars(sheet: _Sheet, trace: Trace, step: int, panel: Bars, frame) -> None:
     x, y, width, _ = frame
-    longest = max(float(np.abs(panel.values).max()), 1e-9)  # in float32 a bar of length 0 could end before it begins
+    values = trace.values_at(panel.id, step)[:, 0]
+    ever = [*panel.values.flat, *(value for each in trace.steps for value in each.writes.get(panel.id, {}).values())]
+    longest = max(float(np.nanmax(np.abs(ever), initial=0)), 1e-9)  # in float32 a bar of length 0 could end before it begins
+    letters = max(len(label) for label in panel.labels)
+    size = min(0.5, max(0.34, 0.36 * panel.width / (0.66 * letters))) * sheet.unit  # as large as the longest label has room
     for i, (label, value) in enumerate(zip(panel.labels, values, strict=True)):
         middle = y + (i + 0.5) * 0.8 * sheet.unit
-        sheet.text((x + 0.36 * width, middle), label, 0.34 * sheet.unit, anchor="rm")
+        sheet.text((x + 0.38 * width, middle), label, size, anchor="rm")
         if not np.isnan(value):
             length, half = 0.44 * width * abs(float(value)) / longest, 0.22 * sheet.unit
             left = x + 0.4 * width
-            sheet.draw.rectangle([left, middle - half, left + length, middle + half], fill=ROLES["write"].light)
-            sheet.text((x + 0.86 * width, middle), number(float(value)), 0.34 * sheet.unit, anchor="lm")
+            sheet.draw.rectangle([left, middle - half, left + length, middle + half], fill=ROLES[panel.role].light)
+            sheet.text((x + 0.86 * width, middle), number(float(value)), size, anchor="lm")
 
 
 def _draw_curves(sheet: _Sheet, values: np.ndarray, panel: Curves, frame) -> None:
@@ -308,7 +313,8 @@ def _draw_curves(sheet: _Sheet, values: np.ndarray, panel: Curves, frame) -> Non
 def _draw_marks(sheet: _Sheet, trace: Trace, panel: Panel, step: int, frame) -> None:
     x, y, width, height = frame
     pictured = isinstance(panel, (Picture, Film))
-    thickest = math.inf if pictured else OUTLINE * width / panel.columns
+    cell = 0.6 * sheet.unit if isinstance(panel, Bars) else width / max(1, panel.columns)
+    thickest = math.inf if pictured else OUTLINE * cell
     for role in sorted(trace.steps[step].marks.get(panel.id, {}), key=list(ROLES).index):
         places = trace.steps[step].marks[panel.id][role]
         boxes = _places_of_boxes(trace, panel, step, places) if pictured else _boxes_of_cells(places)

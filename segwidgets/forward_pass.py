@@ -2,14 +2,15 @@
 
 A model is watched from outside, by hooks on its parts, which are gone afterwards. What comes of it is one dict of stages, the same for
 every detector. A model that has `trace(image)` gives most of it itself, as the course's FasterRCNN, MaskRCNN and SSD do; of torchvision's
-FasterRCNN, MaskRCNN, KeypointRCNN and SSD the hooks read it. All boxes but those of the detections are in pixels of the picture as the
-network saw it, `size` (height, width):
+FasterRCNN, MaskRCNN, KeypointRCNN, SSD and RetinaNet the hooks read it. All boxes but those of the detections are in pixels of the
+picture as the network saw it, `size` (height, width):
 
     levels {name: [C, H, W]}                                                  the maps, finest first
     anchors [N, 4]   anchor_levels [N]   objectness, a list of [A, H, W]   deltas, a list of [4A, H, W]       proposals [P, 4]
     default_boxes [N, 4]   default_levels [N]   logits [N, K]   deltas [N, 4]                                 or these, without proposals
-    class_logits [P, K]   class_deltas [P, 4K]   pooling, a `Pooling`                                         of each proposal, if known
-    mask_logits [D, K, M, M]                                                                                  of each detection, if known
+    alone, whether each class has a sigmoid of its own and none is the background; delta_weights, 4 numbers   by default softmax, usual ones
+    class_logits [P, K]   class_deltas [P, 4K]   pooling, a `Pooling`   heads, `BoxHeads`                     of each proposal, if known
+    mask_logits [D, K, M, M]   joint_maps [D, J, S, S]                                                        of each detection, if known
     detections {boxes [D, 4] in pixels of the picture as given, labels [D], scores [D]; maybe keypoints [D, J, 3]}
     seconds {stage: s}   memory {stage: bytes}
 
@@ -21,10 +22,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+
+from segwidgets.box_heads import BoxHeads
+from segwidgets.modes import evaluating
 
 COURSES = {
     "input": ("prepare",),
@@ -50,20 +54,8 @@ WITH_PROPOSALS = ("transform", "backbone", "rpn.head", "rpn.anchor_generator", "
 WITHOUT = ("transform", "backbone", "head", "anchor_generator")
 ACCEPTED = (
     "a detector: a model with trace(image), as the course's FasterRCNN, MaskRCNN and SSD, or torchvision's FasterRCNN, MaskRCNN, "
-    "KeypointRCNN or SSD"
+    "KeypointRCNN, SSD or RetinaNet; and into a segmentation network, the course's FCN or torchvision's FCN, DeepLabV3 or LRASPP"
 )
-
-
-class Pooling(NamedTuple):
-    """How regions are read off the maps, as `course.ops.roi.roi_align` takes it."""
-
-    level: list[str]
-    """The name of the map that each of the P regions is read from."""
-    scale: list[float]
-    """Cells a pixel on that map, for each."""
-    output_size: tuple[int, int]
-    sampling_ratio: int
-    aligned: bool
 
 
 def watch(model: nn.Module, image: Tensor) -> dict:
@@ -81,20 +73,31 @@ def watch(model: nn.Module, image: Tensor) -> dict:
         raise TypeError(f"xray looks into {ACCEPTED}; {type(model).__name__} is none")
     weight = next((each for each in model.parameters() if each.is_floating_point()), image)
     image = image.to(weight.device, weight.dtype)
-    clock = _Clock(weight.device)
-    with _evaluating(model), _listening(model, COURSES if traces else TORCHVISIONS, clock) as said, torch.no_grad():
-        clock.start()
-        try:
-            answer = model.trace(image) if traces else model([image])
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"The forward pass was interrupted in the stage {clock.stage!r}; the model is as it was.") from None
-        except Exception as failed:
-            _check_maps(said.get("backbone"))  # what fails because of NaN says little
-            reason = str(failed).partition("\n")[0]
-            raise RuntimeError(f"the forward pass failed in the stage {clock.stage!r}: {type(failed).__name__}: {reason}") from failed
-        clock.lap("")
+    clock = Clock(weight.device)
+    with evaluating(model), _listening(model, COURSES if traces else TORCHVISIONS, clock) as said, torch.no_grad():
+        forward = partial(model.trace, image) if traces else partial(model, [image])
+        # What fails because of NaN says little.
+        answer = timed(forward, clock, lambda: _check_maps(said.get("backbone")))
         stages = _of_the_course(model, answer, said) if traces else _of_torchvision(model, answer, said)
     return _on_the_processor(stages) | {"seconds": clock.seconds, "memory": clock.memory}
+
+
+def timed(forward: Callable, clock: Clock, look: Callable[[], None] = lambda: None):
+    """What `forward()` gives, while the clock runs. When it fails, `look()` may raise what says more.
+
+    Raises: RuntimeError, KeyboardInterrupt: with the stage in which it failed, or was interrupted.
+    """
+    clock.start()
+    try:
+        answer = forward()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"The forward pass was interrupted in the stage {clock.stage!r}; the model is as it was.") from None
+    except Exception as failed:
+        look()
+        reason = str(failed).partition("\n")[0]
+        raise RuntimeError(f"the forward pass failed in the stage {clock.stage!r}: {type(failed).__name__}: {reason}") from failed
+    clock.lap("")
+    return answer
 
 
 # ---- the course's and torchvision's -----------------------------------------------------------------------------------------
@@ -107,21 +110,28 @@ def _of_the_course(model: nn.Module, traced: Mapping, said: Mapping) -> dict:
     stages = dict(traced)
     if "proposals" in stages and isinstance(said.get("head"), tuple):
         stages["class_logits"], stages["class_deltas"] = said["head"]
-        pool = getattr(model.head, "pool", None)
-        if hasattr(pool, "strides") and hasattr(pool, "level_of"):
-            names = list(pool.strides)
-            places = pool.level_of(stages["proposals"]).tolist()
-            level, scale = [str(names[place]) for place in places], [1 / pool.strides[names[place]] for place in places]
-            stages["pooling"] = Pooling(level, scale, pool.output_size, pool.sampling_ratio, pool.aligned)
-    if isinstance(said.get("mask"), Tensor):
-        stages["mask_logits"] = said["mask"]
+        stages |= _heads(model, said["backbone"], stages["size"], stages["proposals"])
+    for name, of_each in (("mask", "mask_logits"), ("keypoint", "joint_maps")):
+        if isinstance(said.get(name), Tensor):
+            stages[of_each] = said[name]
     return stages
 
 
+def _heads(model: nn.Module, levels: Mapping, size, proposals: Tensor) -> dict:
+    heads = BoxHeads(model, levels, tuple(int(side) for side in size), proposals.dtype)
+    pooling = heads.pooling(proposals)
+    return {"heads": heads} | ({} if pooling is None else {"pooling": pooling})
+
+
 def _is_torchvisions(model: nn.Module) -> bool:
-    """Whether it has the parts that the hooks listen to. RetinaNet has those of SSD, too, and another reading of its numbers."""
-    with_proposals, without = (all(_part(model, path) is not None for path in paths) for paths in (WITH_PROPOSALS, WITHOUT))
-    return with_proposals or without and hasattr(model, "neg_to_pos_ratio")
+    """Whether it has the parts that the hooks listen to. Others have those of SSD, too, and another reading of their numbers."""
+    with_proposals, without = (all(part_of(model, path) is not None for path in paths) for paths in (WITH_PROPOSALS, WITHOUT))
+    return with_proposals or without and (hasattr(model, "neg_to_pos_ratio") or _is_retinanet(model))
+
+
+def _is_retinanet(model: nn.Module) -> bool:
+    centred = part_of(model, "head.regression_head.bbox_ctrness") is not None  # FCOS
+    return part_of(model, "head.classification_head.cls_logits") is not None and not centred
 
 
 def _of_torchvision(model: nn.Module, answer: list, said: Mapping) -> dict:
@@ -132,17 +142,15 @@ def _of_torchvision(model: nn.Module, answer: list, said: Mapping) -> dict:
         "levels": {name: level[0] for name, level in levels.items()},
         "detections": answer[0],
     }
-    return stages | (_proposed(model, said) if "rpn" in said else _at_once(model, said, stages["levels"]))
+    return stages | (_proposed(model, said, levels) if "rpn" in said else _at_once(model, said, stages["levels"]))
 
 
-def _proposed(model: nn.Module, said: Mapping) -> dict:
+def _proposed(model: nn.Module, said: Mapping, levels: Mapping[str, Tensor]) -> dict:
     """Those of Faster, Mask and Keypoint R-CNN."""
     objectness, deltas = said["rpn.head"]
     counts = torch.tensor([level[0].numel() for level in objectness])
     class_logits, class_deltas = said["roi_heads.box_predictor"]
-    ((proposals,), _), pool = said["rpn"], model.roi_heads.box_roi_pool
-    places = [0] * len(proposals) if len(pool.scales) == 1 else pool.map_levels([proposals]).tolist()
-    level, scale = [str(pool.featmap_names[place]) for place in places], [pool.scales[place] for place in places]
+    ((proposals,), _) = said["rpn"]
     stages = {
         "anchors": said["rpn.anchor_generator"][0],
         "anchor_levels": torch.arange(len(counts)).repeat_interleave(counts),
@@ -151,13 +159,15 @@ def _proposed(model: nn.Module, said: Mapping) -> dict:
         "proposals": proposals,
         "class_logits": class_logits,
         "class_deltas": class_deltas,
-        "pooling": Pooling(level, scale, tuple(pool.output_size), pool.sampling_ratio, False),
+        "delta_weights": tuple(model.roi_heads.box_coder.weights),
     }
-    return stages | ({"mask_logits": said["roi_heads.mask_predictor"]} if "roi_heads.mask_predictor" in said else {})
+    of_each = {"mask_logits": "roi_heads.mask_predictor", "joint_maps": "roi_heads.keypoint_predictor"}
+    stages |= {name: said[path] for name, path in of_each.items() if path in said}
+    return stages | _heads(model, levels, said["transform"][0].image_sizes[0], proposals)
 
 
 def _at_once(model: nn.Module, said: Mapping, levels: Mapping[str, Tensor]) -> dict:
-    """Those of SSD."""
+    """Those of SSD and RetinaNet."""
     several = model.anchor_generator.num_anchors_per_location()
     counts = [level[0].numel() * of_place for level, of_place in zip(levels.values(), several, strict=True)]
     return {
@@ -165,13 +175,15 @@ def _at_once(model: nn.Module, said: Mapping, levels: Mapping[str, Tensor]) -> d
         "default_levels": torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)),
         "logits": said["head"]["cls_logits"][0],
         "deltas": said["head"]["bbox_regression"][0],
+        "alone": _is_retinanet(model),
+        "delta_weights": tuple(model.box_coder.weights),
     }
 
 
 # ---- watching ---------------------------------------------------------------------------------------------------------------
 
 
-class _Clock:
+class Clock:
     """Whose turn it is, and how long each had it. The stages' times sum up to that of the whole pass."""
 
     def __init__(self, device: torch.device):
@@ -203,13 +215,13 @@ class _Clock:
 
 
 @contextmanager
-def _listening(model: nn.Module, parts: Mapping[str, tuple[str, ...]], clock: _Clock) -> Iterator[dict]:
+def _listening(model: nn.Module, parts: Mapping[str, tuple[str, ...]], clock: Clock) -> Iterator[dict]:
     """What the model's parts say at their first call, by their paths; meanwhile the clock runs."""
     said: dict[str, object] = {}
     with ExitStack() as hooks:
         stages = {path: stage for stage, paths in parts.items() for path in paths} | dict.fromkeys(HEARD)
         for path, stage in stages.items():
-            part = _part(model, path)
+            part = part_of(model, path)
             if part is not None:
                 if stage is not None:
                     hooks.callback(part.register_forward_pre_hook(_entering(path, stage, said, clock)).remove)
@@ -217,14 +229,14 @@ def _listening(model: nn.Module, parts: Mapping[str, tuple[str, ...]], clock: _C
         yield said
 
 
-def _entering(path: str, stage: str, said: dict, clock: _Clock) -> Callable:
+def _entering(path: str, stage: str, said: dict, clock: Clock) -> Callable:
     def entering(module, given):
         clock.lap("" if path in said else stage)  # a second call is there for the tracing only
 
     return entering
 
 
-def _leaving(path: str, stage: str | None, said: dict, clock: _Clock) -> Callable:
+def _leaving(path: str, stage: str | None, said: dict, clock: Clock) -> Callable:
     def leaving(module, given, output):
         said.setdefault(path, output)
         if stage is not None:
@@ -233,18 +245,7 @@ def _leaving(path: str, stage: str | None, said: dict, clock: _Clock) -> Callabl
     return leaving
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-def _part(model, path: str) -> nn.Module | None:
+def part_of(model, path: str) -> nn.Module | None:
     """The part of a model that has this path, "rpn.head"; None if there is none."""
     for name in path.split("."):
         model = getattr(model, name, None)
@@ -257,30 +258,31 @@ def _on_the_processor(stages: dict) -> dict:
     Raises: ValueError: one of them has NaN or infinite values.
     """
     kept = dict(stages)
-    kept["levels"] = {str(name): _finite(level.detach().cpu(), f"level {name} of the backbone") for name, level in stages["levels"].items()}
+    kept["levels"] = {str(name): finite(level.detach().cpu(), f"level {name} of the backbone") for name, level in stages["levels"].items()}
     found = stages["detections"]
     for name, stage in stages.items():
         if isinstance(stage, Tensor):
-            kept[name] = _finite(_widened(stage), name)
+            kept[name] = finite(widened(stage), name)
         elif isinstance(stage, list) and stage and isinstance(stage[0], Tensor):
-            kept[name] = [_finite(_widened(each), f"{name} of level {level}") for each, level in zip(stage, kept["levels"], strict=False)]
+            kept[name] = [finite(widened(each), f"{name} of level {level}") for each, level in zip(stage, kept["levels"], strict=False)]
     of_each = [name for name in ("boxes", "labels", "scores", "keypoints") if name in found]
-    return kept | {"detections": {name: _finite(_widened(found[name]), f"the {name} of the detections") for name in of_each}}
+    return kept | {"detections": {name: finite(widened(found[name]), f"the {name} of the detections") for name in of_each}}
 
 
 def _check_maps(levels) -> None:
     levels = {"0": levels} if isinstance(levels, Tensor) else levels
     for name, level in levels.items() if isinstance(levels, Mapping) else ():
-        _finite(level, f"level {name} of the backbone")
+        finite(level, f"level {name} of the backbone")
 
 
-def _widened(tensor: Tensor) -> Tensor:
+def widened(tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu()
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def _finite(tensor: Tensor, what: str) -> Tensor:
-    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+def finite(tensor: Tensor, what: str) -> Tensor:
+    # Of finite numbers the sum is finite, unless it is too large; it takes a tenth of the time.
+    if tensor.is_floating_point() and not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
         raise ValueError(
             f"the forward pass gave NaN or infinite values, first in {what}; xray shows finite numbers only: look at its weights"
         )

@@ -16,7 +16,7 @@ from torch import Tensor
 from course.ops.boxes import box_area, box_iou, clip_boxes, cxcywh_to_xyxy, xyxy_to_cxcywh
 from course.ops.labels import label_colour
 from course.ops.nms import batched_nms
-from course.ops.step import number
+from course.ops.step import listing, number
 from segwidgets.boxes import Boxes, BoxLook
 from segwidgets.cells import CellSheet, Objects, check_grid, class_names, counted, first_of_each, listed, place_of
 from segwidgets.inputs import as_tensor, check_keywords
@@ -55,7 +55,7 @@ def grid_predictions(
     """YOLO's grid on a picture, played: each cell's class, all boxes by their confidence, those that score enough, and what NMS leaves.
 
     A click on the picture picks the cell whose numbers are read out; the thresholds have sliders. While the pointer is on a cell of the
-    map of scores, the best box of that cell is marked. A box counts for the most likely class of its cell only.
+    map of scores, the best box of that cell is marked and its numbers are told. A box counts for the most likely class of its cell only.
 
     Args:
         image: `[3, H, W]`, 0…1.
@@ -140,6 +140,15 @@ class _Said:
     def cell_of(self, box: int) -> Cell:
         return divmod(box // self.per_cell, self.grid)
 
+    def read(self, cell: Cell) -> str:
+        """All numbers of a cell; of more than a few classes the likeliest."""
+        numbers = self.numbers[cell]
+        boxes = [listing([round(part, 2) for part in numbers[5 * b : 5 * b + 5].tolist()]) for b in range(self.per_cell)]
+        likely = numbers[5 * self.per_cell :].sort(descending=True, stable=True)
+        pairs = list(zip(likely.indices.tolist(), likely.values.tolist(), strict=True))[:MOST_BARS]
+        classes = ", ".join(f"{self.classes[label]} {number(round(share, 2))}" for label, share in sorted(pairs))
+        return f"x, y, w, h, confidence: {'; '.join(f'box {b} {each}' for b, each in enumerate(boxes))}; {classes}"
+
     def named(self, box: int) -> str:
         return self.classes[int(self.label[box])]
 
@@ -188,7 +197,9 @@ class _Story:
         boxes = Boxes(places, None, measured=True)
         best = said.score.reshape(-1, said.per_cell).argmax(1) + torch.arange(grid * grid) * said.per_cell  # [S·S]
         field = np.array(places)[best].reshape(grid, grid, 4)
-        look = {"paint": "heat", "empty": True, "limits": (0.0, 1.0), "width": 8.0, "field": FieldBoxes("photograph", field, sheet.factor)}
+        told = [said.read(cell) for cell in np.ndindex(grid, grid)]
+        field = FieldBoxes("photograph", field, sheet.factor, texts=told)
+        look = {"paint": "heat", "empty": True, "limits": (0.0, 1.0), "width": 8.0, "field": field}
         values, labels, note = self._bars()
         panels = [
             Film("photograph", said.frames(), note=sheet.note, width=12.0, legend=legend, boxes=boxes),

@@ -116,7 +116,11 @@ class _Losses:
         sheet = self.sheet
         places = [sheet.shown(self.truth), sheet.shown(self.predicted)]
         boxes = Boxes(places, role=["truth", "write"], labels=["truth", "prediction"])
-        maps = {"paint": "heat", "empty": True, "field": FieldBoxes("photograph", (self.moved * sheet.factor).numpy(), sheet.factor)}
+        maps = {
+            "paint": "heat",
+            "empty": True,
+            "field": FieldBoxes("photograph", (self.moved * sheet.factor).numpy(), sheet.factor, word="the box there,"),
+        }
         steps = [self._first(), self._of_box(), self._of_overlap(), self._sum(), *self._downhill()]
         sums = np.array([max(step.writes["losses"][place, 0] for step in steps if "losses" in step.writes) for place in range(3)])
         panels = [

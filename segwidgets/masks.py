@@ -200,7 +200,7 @@ class _Story:
         xs, ys = (np.linspace(start, end, self.found.cells + 1) for start, end in ((x1, x2), (y1, y2)))
         across, down = np.meshgrid(xs[:-1], ys[:-1])
         places = np.stack((across, down, across + xs[1] - xs[0], down + ys[1] - ys[0]), -1)  # [M, M, 4]
-        field = FieldBoxes("photograph", places, self.factor)
+        field = FieldBoxes("photograph", places, self.factor, word="covers")
         note = str(list(self.mask.shape))
         return Grid("mask", self.mask.numpy(), f"mask of the {self._class}", note, "heat", width=7.0, limits=(0.0, 1.0), field=field)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from segwidgets.boxes import Boxes, BoxLook
 from segwidgets.pictures import HEAT_UNITS, Film, Frame, Picture
+from segwidgets.roles import ROLES
 from segwidgets.segmentation import Segmentation
 
 __all__ = [
@@ -58,11 +59,17 @@ class Field:
 @dataclass(frozen=True)
 class FieldBoxes:
     """Where each cell of a grid looks in a picture or film: `boxes [rows, columns, 4]`, (x1, y1, x2, y2) in its pixels as shown.
-    For cells whose fields follow no simple rule; `scale` shown pixels are one of the picture as given."""
+    For cells whose fields follow no simple rule; `scale` shown pixels are one of the picture as given.
+
+    Under the pointer a cell says what `word` tells and how large its box is, "sees 9 × 6 pixels"; or what `texts` has for it, a text for
+    each cell, row by row.
+    """
 
     picture: str
     boxes: np.ndarray
     scale: float = 1.0
+    word: str = "sees"
+    texts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,8 @@ class Grid:
             raise ValueError(f"the panel {self.id!r} has NaN or infinite values; only finite numbers can be shown")
         if self.paint not in ("numbers", "heat", "signed"):
             raise ValueError(f"paint is 'numbers', 'heat' or 'signed', got {self.paint!r}")
+        if isinstance(self.field, FieldBoxes) and len(self.field.texts) not in (0, values.size):
+            raise ValueError(f"the field of {self.id!r} has {len(self.field.texts)} texts; it takes one for each of {values.size} cells")
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "title", self.title or self.id)
         if self.width is None:
@@ -172,7 +181,14 @@ class Grid:
         if isinstance(self.field, FieldBoxes):
             boxes = np.asarray(self.field.boxes, dtype="<f4").reshape(self.rows, self.columns, 4)
             buffers.append(boxes.tobytes())
-            encoded["field"] = {"picture": self.field.picture, "boxes": len(buffers) - 1, "scale": self.field.scale}
+            encoded["field"] = {
+                "picture": self.field.picture,
+                "boxes": len(buffers) - 1,
+                "scale": self.field.scale,
+                "word": self.field.word,
+            }
+            if self.field.texts:
+                encoded["field"]["texts"] = list(self.field.texts)
         elif self.field:
             encoded["field"] = vars(self.field)
         if self.film:
@@ -183,7 +199,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Bars:
-    """A bar for each of `labels`, from `values [N]`; a write to cell (i, 0) sets bar i."""
+    """A bar for each of `labels`, from `values [N]`; a write to cell (i, 0) sets bar i. `role` gives the bars their colour."""
 
     id: str
     values: np.ndarray
@@ -192,8 +208,11 @@ class Bars:
     note: str = ""
     empty: bool = False
     width: float = 6.0
+    role: str = "write"
 
     def __post_init__(self):
+        if self.role not in ROLES:
+            raise ValueError(f"the bars of {self.id!r} have the role {self.role!r}; there are {sorted(ROLES)}")
         values = np.asarray(self.values, dtype="<f4").reshape(-1, 1)
         if len(values) != len(self.labels) or not len(values) or not np.isfinite(values).all():
             raise ValueError(f"the panel {self.id!r} needs a finite value for each of its {len(self.labels)} labels")
@@ -209,7 +228,7 @@ class Bars:
     def encode(self, buffers: list[bytes]) -> dict:
         buffers.append(self.values.tobytes())
         encoded = {"kind": "bars", "id": self.id, "title": self.title, "note": self.note, "width": self.width}
-        encoded |= {"rows": self.rows, "columns": 1, "labels": list(self.labels), "empty": self.empty}
+        encoded |= {"rows": self.rows, "columns": 1, "labels": list(self.labels), "empty": self.empty, "role": self.role}
         return encoded | {"values": len(buffers) - 1}
 
 

@@ -90,7 +90,7 @@ def roi_align(
         DragBox("box", panel="photograph", box=GIVEN, value=sheet.shown(given)),
         PickCell("bin", "output", *layer.bins, value=_largest(layer, given, ratio, aligned) if bin is None else bin),
         Slider("sampling_ratio", 0, max(MOST_RATIO, ratio), step=1, value=ratio, label="points along a side, 0: one a cell"),
-        Choice("aligned", HALVES, HALVES[not aligned], label="half a pixel"),
+        Choice("aligned", HALVES, HALVES[not aligned], label="half a cell"),
     ]
     return Live(compute, settings)
 
@@ -120,7 +120,7 @@ class _Aligning:
 
     def trace(self) -> Trace:
         forward = [self._first(), self._projected(), self._half(), self._sampled(), *self._interpolated(), self._mean(), *self._others()]
-        note = "[{}, {}]".format(*self.layer.bins)
+        note, last = "[{}, {}]".format(*self.layer.bins), []
         panels = {
             "network": self._map(),
             "enlarge": self._enlarged(),
@@ -130,15 +130,14 @@ class _Aligning:
             "mean": Grid("output", self.output.numpy(), "RoIAlign", note, empty=True),
         }
         if self.fn is not None:
-            theirs, forward, verdict = beside(self._theirs(), {}, self.output, forward, "output")
-            forward.append(verdict)
+            theirs, forward, *last = beside(self._theirs(), {}, self.output, forward, "output")
             panels["yours"] = Grid(PANEL, theirs.numpy(), note=note, empty=True)
         panels["pooled"] = Grid("pooled", self.pooled.numpy(), "RoI pooling", note, empty=True)
         panels["rounding"] = Grid("rounding", (self.warped - self.output).numpy(), note=note, empty=True)
         lines = {"network", "enlarge", "sum", "mean"}
         arrows = [Arrow(text, line=text in lines) if text in {*lines, "×"} else None for text in panels]
         title = "RoIAlign to {}×{}, {}".format(*self.layer.bins, self.layer.title)
-        steps = [*forward, self._snapped(), self._pooled_bin(), self._compared(), self._by_rounding()]
+        steps = [*forward, self._snapped(), self._pooled_bin(), self._compared(), self._by_rounding(), *last]
         return Trace(title, panels=[self._photograph(), *panels.values()], arrows=arrows, steps=steps)
 
     # ---- panels ---------------------------------------------------------------------------------------------------------
@@ -353,7 +352,7 @@ class _Aligning:
         worst = divmod(int(change.abs().argmax()), self.layer.bins[1])
         bins = list(np.ndindex(*self.layer.bins))
         caption = (
-            "The rounding of the box alone: the same mean, but over the whole cells that RoI pooling takes (RoIWarp). It differs by up to "
+            "The rounding of the box alone: the same mean, but over the whole cells that RoI pooling takes. It differs by up to "
             f"[{number(change[worst].abs())}|chosen], in bin {worst[0]}, {worst[1]}. "
         )
         caption += f"RoIAlign's numbers go from {number(self.output.min())} to {number(self.output.max())}."

@@ -95,17 +95,17 @@ class _Pooling:
 
     def trace(self) -> Trace:
         forward = [self._first(), self._rounding(), self._binning(), *self._pooling()]
+        last = []
         panels = {"network": self._map(), "its cells": self._grid("cells", "cells of the box", self.cells), "max of a bin": self._pooled()}
         if self.fn is not None:
-            theirs, forward, verdict = beside(self._theirs(), {}, self.pooled, forward, "pooled")
-            forward.append(verdict)
+            theirs, forward, *last = beside(self._theirs(), {}, self.pooled, forward, "pooled")
             panels[""] = Grid(PANEL, theirs.numpy(), note="[{}, {}]".format(*self.layer.bins), empty=True)
         if self.gradient is not None:
             panels["loss"] = Grid("above", self.above.numpy(), "gradient of the output", "[{}, {}]".format(*self.layer.bins))
         panels["back"] = self._grid("gradient", "gradient of the cells", self.back)
         arrows = [Arrow(text) if text else None for text in panels]
         title = "RoI pooling to {}×{}, {}".format(*self.layer.bins, self.layer.title)
-        steps = [*forward, *self._backward()]
+        steps = [*forward, *self._backward(), *last]
         return Trace(title, panels=[self._photograph(), *panels.values()], arrows=arrows, steps=steps)
 
     def _photograph(self) -> Picture:

@@ -118,7 +118,7 @@ class _Level:
 
     def panel(self, width: float, factor: float) -> Grid:
         value, best = self.cells
-        field = FieldBoxes("photograph", (self.anchors[best] * factor).numpy(), factor)
+        field = FieldBoxes("photograph", (self.anchors[best] * factor).numpy(), factor, word="best anchor")
         look = {"paint": "heat", "empty": True, "width": width, "limits": (0.0, 1.0), "field": field}
         return Grid(self.id, np.zeros(value.shape), f"stride {self.stride}", str(list(self.logits.shape)), **look)
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from course.ops.roi import roi_points
 from course.ops.step import number
+from segwidgets.box_heads import Pooling
 from segwidgets.boxes import Boxes, Place
-from segwidgets.forward_pass import Pooling
 from segwidgets.panels import Grid, Picture, colours
 from segwidgets.trace import Cell, TraceStep
 

@@ -43,6 +43,9 @@ class TraceStep:
         terms: panel id → cell → what this step adds to the cell, where values accumulate ("3 × 0.5").
         shows: film id → the frame that it shows from this step on.
         boxes: picture or film id → number of a box → what it is from this step on: a role, None (hidden), or a `BoxLook`.
+        grows: id of bars → in how many seconds what this step writes there grows in the browser, at an even pace.
+        notes: panel id → what stands under its title from this step on.
+        measured: a step that is there because of what was measured, such as a second that something took: the digest leaves it out.
     """
 
     caption: str
@@ -53,6 +56,9 @@ class TraceStep:
     terms: Mapping[str, Mapping[Cell, str]] = field(default_factory=dict)
     shows: Mapping[str, int] = field(default_factory=dict)
     boxes: Mapping[str, Mapping[int, BoxLook | str | None]] = field(default_factory=dict)
+    grows: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    measured: bool = False
 
     def __post_init__(self):
         # Copies as plain numbers: a caller's tensor that goes on changing must not change what was written.
@@ -85,13 +91,16 @@ class Trace:
         panels: in the order in which the data flows, left to right.
         arrows: one for each gap between two panels (None for a gap without one).
         steps: the first shows the input and the still empty output, and says what will happen.
+        rows: the fewest rows in which the panels stand.
 
     Raises:
         ValueError: a step names a panel, role or cell that isn't there; a value isn't finite; or the trace is over 1 MB.
     """
 
-    def __init__(self, title: str, *, panels: Sequence[Panel], steps: Sequence[TraceStep], arrows: Sequence[Arrow | None] = ()):
-        self.title = title
+    def __init__(
+        self, title: str, *, panels: Sequence[Panel], steps: Sequence[TraceStep], arrows: Sequence[Arrow | None] = (), rows: int = 1
+    ):
+        self.title, self.rows = title, rows
         self.panels = tuple(panels)
         self.steps = tuple(steps)
         self.arrows = tuple(arrows) or (None,) * (len(self.panels) - 1)
@@ -105,7 +114,8 @@ class Trace:
 
     def __repr__(self) -> str:
         names = " → ".join(panel.title for panel in self.panels)
-        return f"{self.title} · {names} · {len(self.steps) - 1} steps · digest {self.digest}"
+        count = sum(not step.measured for step in self.steps) - 1  # the others differ from run to run, and nbval compares this line
+        return f"{self.title} · {names} · {count} steps · digest {self.digest}"
 
     @property
     def nbytes(self) -> int:
@@ -129,6 +139,7 @@ class Trace:
         steps = [
             ({"shows": step.shows} if step.shows else {})
             | ({"boxes": _boxes_content(step, exact)} if step.boxes else {})
+            | ({"notes": {panel: note if exact else _NUMBER.sub("·", note) for panel, note in step.notes.items()}} if step.notes else {})
             | {
                 "caption": step.text if exact else _NUMBER.sub("·", step.text),
                 "arithmetic": step.arithmetic if exact else _NUMBER.sub("·", step.arithmetic),
@@ -141,6 +152,7 @@ class Trace:
                 },
             }
             for step, encoded in zip(self.steps, meta["steps"], strict=True)
+            if not step.measured
         ]
         content = [self.title, [panel.content() for panel in self.panels], [a and a.text for a in self.arrows], steps]
         return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
@@ -166,6 +178,11 @@ class Trace:
         """The frame that a film shows at step `index` (−1 is the last)."""
         shown = [step.shows[film_id] for step in self.steps[: range(len(self.steps))[index] + 1] if film_id in step.shows]
         return shown[-1] if shown else 0
+
+    def note_at(self, panel_id: str, index: int) -> str:
+        """What stands under a panel's title at step `index` (−1 is the last)."""
+        said = [step.notes[panel_id] for step in self.steps[: range(len(self.steps))[index] + 1] if panel_id in step.notes]
+        return said[-1] if said else self.panel(panel_id).note
 
     def boxes_at(self, panel_id: str, index: int) -> list[BoxLook]:
         """What each box of a picture or film is at step `index` (−1 is the last), with its place."""
@@ -199,7 +216,8 @@ class Trace:
             unknown = {r for _, r in step.spans if r} | {r for roles in step.marks.values() for r in roles}
             if unknown - set(ROLES):
                 raise ValueError(f"step {number} has the role {sorted(unknown - set(ROLES))}; there are {sorted(ROLES)}")
-            for kind, by_panel in (("marks", step.marks), ("writes", step.writes), ("keep", step.keep), ("terms", step.terms)):
+            kinds = ("marks", "writes", "keep", "terms", "grows", "notes")
+            for kind, by_panel in ((kind, getattr(step, kind)) for kind in kinds):
                 for panel_id in by_panel:
                     if panel_id not in ids:
                         raise ValueError(f"step {number} {kind} the panel {panel_id!r}; there are {ids}")
@@ -260,7 +278,7 @@ class Trace:
         steps = [self._encode_step(step, written) for step in self.steps]
         buffers.append(np.asarray(written, dtype="<f4").tobytes())
         arrows = [arrow and {"text": arrow.text, "line": arrow.line} for arrow in self.arrows]
-        meta = {"title": self.title, "panels": panels, "arrows": arrows, "steps": steps, "written": len(buffers) - 1}
+        meta = {"title": self.title, "panels": panels, "arrows": arrows, "steps": steps, "written": len(buffers) - 1, "rows": self.rows}
         return meta, buffers
 
     def _encode_step(self, step: TraceStep, written: list[float]) -> dict:
@@ -276,6 +294,10 @@ class Trace:
             encoded["shows"] = step.shows
         if step.boxes:
             encoded["boxes"] = {panel: encode_looks(changes) for panel, changes in step.boxes.items()}
+        if step.grows:
+            encoded["grows"] = {panel: float(seconds) for panel, seconds in step.grows.items()}
+        if step.notes:
+            encoded["notes"] = dict(step.notes)
         if step.keep:
             encoded["keep"] = {panel: self._places(panel, cells) for panel, cells in step.keep.items()}
         if step.writes:

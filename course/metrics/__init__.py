@@ -1,5 +1,5 @@
 """How good an answer is: label maps (`segmentation`), detected boxes and masks (`detection`), how many they are (`counting`),
-poses (`keypoints`).
+poses (`keypoints`); and who is beaten by nobody when two numbers count at once (`pareto_front`).
 """
 
 from course.metrics.counting import Count, count_objects
@@ -12,6 +12,8 @@ from course.metrics.detection import (
     precision_recall_curve,
 )
 from course.metrics.keypoints import box_lengths, pck
+from course.metrics.pareto_front import pareto_front
+from course.metrics.precision_recall_area import precision_recall_area
 from course.metrics.segmentation import (
     VOID,
     boundary_band,
@@ -39,7 +41,9 @@ __all__ = [
     "count_objects",
     "mean_average_precision",
     "mean_iou",
+    "pareto_front",
     "pck",
     "pixel_accuracy",
+    "precision_recall_area",
     "precision_recall_curve",
 ]

@@ -10,7 +10,7 @@ export class Asking {
    * @param {(fn: () => void, delay: number) => any} later
    */
   constructor(send, say, now = () => performance.now(), later = (fn, delay) => setTimeout(fn, delay)) {
-    Object.assign(this, { send, say, now, later, asked: null, waiting: null, count: 0 });
+    Object.assign(this, { send, say, now, later, asked: null, following: null, waiting: null, count: 0 });
     this.view = Math.random().toString(36).slice(2); // answers reach all views of a widget
   }
 
@@ -26,18 +26,25 @@ export class Asking {
     }
     const asked = { id: `${this.view}:${this.count++}`, at: this.now() };
     this.asked = asked;
+    this.following = null; // what was being answered is no longer wanted
     this.later(() => {
       if (this.asked === asked) this.say({ text: "Waiting for the kernel. Is it running, and free?", wrong: false });
     }, SLOW);
     this.send(values, asked.id);
   }
 
-  /** @param {{id: string, error: string}} answer @returns {boolean} whether it was the one awaited */
-  answered({ id, error }) {
-    if (this.asked?.id !== id) return false;
-    const took = Math.round(this.now() - this.asked.at);
-    this.asked = null;
-    this.say(error ? { text: error, wrong: true } : { text: `answered in ${took} ms`, wrong: false });
+  /**
+   * After a part of an answer, with `more` to come, the kernel can be asked something newer.
+   * @param {{id: string, error: string, more?: boolean}} answer @returns {boolean} whether it was the one awaited
+   */
+  answered({ id, error, more = false }) {
+    const question = [this.asked, this.following].find((each) => each?.id === id);
+    if (!question) return false;
+    const took = Math.round(this.now() - question.at);
+    if (this.asked === question) this.asked = null;
+    this.following = more ? question : null;
+    if (error) this.say({ text: error, wrong: true });
+    else this.say({ text: more ? `at work: ${(took / 1000).toFixed(1)} s` : `answered in ${took} ms`, wrong: false });
     const next = this.waiting;
     this.waiting = null;
     if (next) this.ask(next);

@@ -6,13 +6,14 @@ const WORTH = 1.15; // so much larger must a unit be for one more row: a row is 
  * Puts panels into as few rows as leave a unit readable, and gives the unit that fills the width (and height, if bounded).
  * @param {{width: number, height: number, name?: number}[]} sizes of the panels, in units, in their order; `name` is the width in
  *   pixels of what stands above a panel, which it is never narrower than
- * @param {{width: number, height?: number, largest: number, readable: number, gaps: number[], titles?: number}} room in pixels:
- *   `readable` is the smallest unit worth one row, `gaps` the widths between the panels, `titles` a row's height beside its panels
+ * @param {{width: number, height?: number, largest: number, readable: number, gaps: number[], titles?: number, fewest?: number}} room in
+ *   pixels: `readable` is the smallest unit worth one row, `gaps` the widths between the panels, `titles` a row's height beside its panels;
+ *   and the `fewest` rows that there are
  * @returns {{unit: number, rows: number[][]}}
  */
-export function fitPanels(sizes, { width, height = Infinity, largest, readable, gaps, titles = 44 }) {
+export function fitPanels(sizes, { width, height = Infinity, largest, readable, gaps, titles = 44, fewest = 1 }) {
   let best = null;
-  for (let count = 1; count <= sizes.length; count++) {
+  for (let count = Math.min(fewest, sizes.length); count <= sizes.length; count++) {
     const rows = splitEvenly(sizes.map((size) => ({ width: Math.max(size.width, (size.name ?? 0) / largest) })), count);
     // A gap, most with an arrow in it, stands before every panel but the first of all: a later row begins with one.
     const between = (row) => row.reduce((sum, i) => sum + (i > 0 ? gaps[i - 1] : 0), 0);

@@ -10,6 +10,7 @@ import { boxOfCell } from "./picking.js";
 import { SegmentationView } from "./segmentation.js";
 
 const MOST_NUMBERED = 144; // cells of a heat map that also show their numbers
+const BLANK = "\u00a0"; // a note that says nothing keeps the titles in one line
 const LEGIBLE = 8; // smallest type of these numbers in pixels: below it the colours speak alone
 
 export class PanelView {
@@ -24,7 +25,7 @@ export class PanelView {
     this.root = element(document, "figure", "segw-panel");
     this.root.dataset.panel = spec.id;
     this.title = element(document, "span", "segw-title", spec.title);
-    this.note = element(document, "span", "segw-note", spec.note || "\u00a0"); // a blank note keeps the titles in one line
+    this.note = element(document, "span", "segw-note", spec.note || BLANK);
     const caption = element(document, "figcaption", "segw-name");
     caption.append(this.title, this.note);
     this.stage = element(document, "div", `segw-stage segw-${spec.kind}`);
@@ -66,7 +67,7 @@ export class PanelView {
     const cell = (width * unit) / Math.max(1, this.spec.columns);
     this.stage.style.width = `${width * unit}px`;
     this.stage.style.height = `${height * unit}px`;
-    this.stage.style.setProperty("--segw-side", this.spec.kind === "grid" ? `${cell}px` : "100px"); // how large what is marked is
+    this.stage.style.setProperty("--segw-side", `${{ grid: cell, bars: 0.6 * unit }[this.spec.kind] ?? 100}px`); // how large what is marked is
     const letters = Math.max(2.2, ...this.longest ?? [0]);
     // 0.66: the mean width of a bold letter in DejaVu Sans, the widest of the fonts that hosts choose.
     const size = Math.min(unit * 0.42, (cell * 0.92) / (letters * 0.66));
@@ -130,8 +131,12 @@ export class PanelView {
   buildBars(reader) {
     const ever = Array.from({ length: reader.last + 1 }, (_, step) => [...reader.valuesAt(this.spec.id, step)]).flat();
     this.longestBar = Math.max(...ever.map(Math.abs).filter((v) => !Number.isNaN(v)), 1e-9); // what falls to its last value fits, too
+    const longest = (texts) => Math.max(...texts.map((text) => text.length));
+    this.stage.style.setProperty("--segw-labels", `${Math.max(5.5, Math.min(12, 0.63 * longest(this.spec.labels)))}em`);
+    this.stage.style.setProperty("--segw-values", `${Math.max(4.1, 0.68 * longest(ever.map(formatNumber)))}em`);
     this.cells = this.spec.labels.map((label) => {
       const row = element(this.document, "div", "segw-bar");
+      row.dataset.role = this.spec.role;
       row.append(element(this.document, "span", "segw-label", label), element(this.document, "span", "segw-length"),
         element(this.document, "span", "segw-value"));
       this.stage.append(row);
@@ -168,11 +173,12 @@ export class PanelView {
 
   /**
    * @param {{values: Float32Array, kept: Set<number>, fresh: Set<number>, asked: Set<number>, before: Float32Array|null, frame: number,
-   *   boxes: object[], draggable: number[], picked: object[]}} state `asked` cells show "?", and with `before` also what is there already and will be added to; `frame` of a film;
+   *   boxes: object[], draggable: number[], picked: object[], grows: number|undefined, note: string}} state `asked` cells show "?", and with `before` also what is there already and will be added to; `frame` of a film;
    *   `boxes` of a picture or film, as `TraceReader.boxesAt` gives them, and the numbers of those that are `draggable`;
-   *   the cells that are `picked`, as `Settings.outlined` gives them
+   *   the cells that are `picked`, as `Settings.outlined` gives them; in how many seconds a `fresh` bar grows; what stands under the title
    */
   draw(state) {
+    if (this.note.textContent !== (state.note || BLANK)) this.note.textContent = state.note || BLANK;
     if (this.spec.kind === "film") this.showFrame(state.frame);
     this.boxes?.draw(state.boxes, state.draggable);
     if (this.spec.kind === "bars") this.drawBars(state);
@@ -220,11 +226,13 @@ export class PanelView {
     return Math.max(0, Math.min(255, Math.round((255 * (value - low)) / (high - low || 1))));
   }
 
-  drawBars({ values, asked }) {
+  drawBars({ values, asked, fresh, grows }) {
     this.cells.forEach((row, i) => {
       const known = !Number.isNaN(values[i]) && !asked.has(i);
+      const growing = Boolean(grows) && fresh.has(i);
       row.children[1].style.setProperty("--segw-length", known ? Math.abs(values[i]) / this.longestBar : 0);
-      row.children[2].textContent = asked.has(i) ? "?" : formatNumber(values[i]);
+      row.children[1].style.animation = growing ? `segw-grow ${grows}s linear` : "";
+      row.children[2].textContent = asked.has(i) ? "?" : growing ? "…" : formatNumber(values[i]); // how long it will take isn't known yet
     });
   }
 

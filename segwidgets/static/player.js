@@ -7,6 +7,7 @@ import { PanelView } from "./panel.js";
 import { Playback } from "./playback.js";
 import { Settings } from "./settings.js";
 import { TraceReader } from "./trace.js";
+import { packed } from "./uploading.js";
 
 const LARGEST_UNIT = 46;
 const LARGEST_UNIT_FULL = 130;
@@ -210,7 +211,7 @@ export class Player extends Playback {
     const numbered = this.reader.panels.some((panel) => panel.paint === "numbers");
     // Below 30 pixels a two-digit number cannot be read from a chair; colours can, down to 18.
     const gaps = this.reader.meta.arrows.map((arrow) => parseFloat(style.fontSize) * (arrow ? (full ? ARROW_FULL : ARROW) : GAP));
-    const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, gaps };
+    const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, gaps, fewest: this.reader.meta.rows };
     const under = this.legend.offsetHeight + (this.settings?.root.offsetHeight ?? 0);
     if (full) Object.assign(room, { height: this.window.innerHeight * 0.94 - 230 - under, titles: 70 });
     const named = (view) => ({ ...view.size, name: Math.min(view.nameWidth, width - Math.max(0, ...gaps)) });
@@ -260,6 +261,8 @@ export class Player extends Playback {
         boxes: this.boxes(id),
         draggable: this.settings?.boxes.filter(({ panel }) => panel === id).map(({ box }) => box) ?? [],
         picked: this.settings?.outlined(id) ?? [],
+        grows: reader.steps[step].grows?.[id],
+        note: reader.noteAt(id, asked ? step - 1 : step),
       });
       view.mark(inQuestion ? view.regions ? {} : withoutAnswer(marks[id], [...fresh]) : asked ? { read: marks[id]?.read ?? [] } : marks[id]);
     }
@@ -349,13 +352,19 @@ const positions = new WeakMap(); // trace → the step at which it was seen last
 
 /** Gives the view of a Live widget its settings. @returns {() => void} what takes the listeners back */
 function settle(model, player) {
-  const send = (values, id) => model.send({ kind: "set", values, id });
+  const send = (values, id) => {
+    const [sent, buffers] = packed(values, model.get("_values"), settings.files);
+    model.send({ kind: "set", values: sent, id }, undefined, buffers);
+  };
   const settings = new Settings(player, model.get("_settings"), model.get("_values"), send);
   const answered = (message) => { if (message.kind === "answer") settings.answered(message, model.get("_values")); };
   const followed = () => settings.followed(model.get("_values"));
+  const renewed = () => settings.renewed(model.get("_settings"), model.get("_values"));
+  model.on("change:_settings", renewed);
   model.on("msg:custom", answered);
   model.on("change:_values", followed);
   return () => {
+    model.off("change:_settings", renewed);
     model.off("msg:custom", answered);
     model.off("change:_values", followed);
   };

@@ -1,11 +1,12 @@
-// What the viewer sets under an animation: sliders, choices, boxes that are dragged on a picture, and cells that are clicked. A change is
-// asked of the kernel.
+// What the viewer sets under an animation: sliders, choices, boxes that are dragged on a picture, cells that are clicked, and pictures of
+// their own. A change is asked of the kernel.
 
 import { Asking } from "./asking.js";
 import { cursorOf, gripAt, moved } from "./dragging.js";
 import { element } from "./element.js";
 import { formatNumber } from "./format.js";
 import { cellBeside, cellNear, sameCell } from "./picking.js";
+import { tooLarge } from "./uploading.js";
 
 const REACH = 9; // pixels on the screen around a side where it can be gripped
 const NUDGES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -18,8 +19,8 @@ export class Settings {
   constructor(player, settings, values, send) {
     Object.assign(this, { player, settings, first: structuredClone(values), values: structuredClone(values), grip: null, focused: "" });
     this.document = player.document;
-    this.boxes = settings.filter((setting) => setting.kind === "box");
-    this.cells = settings.filter((setting) => setting.kind === "cell");
+    this.files = new Map(); // the bytes of pictures by their key
+    this.chosen = 0;
     this.asking = new Asking(send, (said) => this.say(said));
     this.build();
     this.listen();
@@ -32,14 +33,35 @@ export class Settings {
 
   // ---- the row ------------------------------------------------------------------------------------------------------
 
+  /** Puts the settings into the row: those at first, and those of another picture. */
+  furnish(settings) {
+    this.settings = settings;
+    this.boxes = settings.filter((setting) => setting.kind === "box");
+    this.cells = settings.filter((setting) => setting.kind === "cell");
+    this.root.replaceChildren();
+    this.updaters = settings.map((setting) => this[setting.kind](setting));
+    this.root.append(this.reset, this.status);
+  }
+
   build() {
     this.root = element(this.document, "div", "segw-settings");
-    this.updaters = this.settings.map((setting) => this[setting.kind](setting));
     this.reset = this.button("Reset", () => this.change(structuredClone(this.first)));
     this.reset.title = "Set everything as it was at first";
     this.status = element(this.document, "span", "segw-status");
     this.status.setAttribute("role", "status");
-    this.root.append(this.reset, this.status);
+    this.furnish(this.settings);
+  }
+
+  /** Settings that came from the kernel: those of another picture. What waited to be asked was meant for the one before. */
+  renewed(settings, values) {
+    const focused = this.root.querySelector(":focus")?.dataset.setting;
+    this.asking.waiting = null;
+    this.furnish(settings);
+    this.values = structuredClone(values);
+    this.update(values);
+    if (focused) this.root.querySelector(`button[data-setting="${focused}"]`)?.focus({ preventScroll: true });
+    this.player.fit();
+    this.player.draw();
   }
 
   button(text, action) {
@@ -88,7 +110,7 @@ export class Settings {
       this.drag(setting, moved(this.values[setting.name], grip, nudge * by[0], nudge * by[1], size));
     });
     this.root.append(made);
-    return () => {};
+    return () => { made.hidden = this.player.reader.boxesAt(setting.panel, this.player.reader.last)[setting.box]?.role === null; };
   }
 
   /** Its button has the focus, not the cell: each answer makes the panel anew, and the focus would be lost. */
@@ -105,6 +127,48 @@ export class Settings {
       made.textContent = `${setting.label}: row ${row}, column ${column}`;
       made.setAttribute("aria-label", `${made.textContent}; the arrow keys move it`);
     };
+  }
+
+  press({ name, label }) {
+    const made = this.button(label, () => this.change({ [name]: this.values[name] + 1 }));
+    made.dataset.setting = name;
+    this.root.append(made);
+    return () => {};
+  }
+
+  /** A button, since a file input speaks the browser's language and not the page's. */
+  upload({ name, label, bytes }) {
+    const made = element(this.document, "span", "segw-setting");
+    const input = element(this.document, "input");
+    Object.assign(input, { type: "file", accept: "image/*", hidden: true });
+    input.dataset.setting = name;
+    input.addEventListener("change", () => {
+      const [file] = input.files;
+      if (file) this.choose(name, file, bytes);
+      input.value = ""; // so that the same file, mended, can be chosen again
+    });
+    const button = this.button(`${label}…`, () => input.click());
+    button.dataset.setting = name;
+    button.title = `Choose a picture from this computer, of at most ${bytes / 1e6} MB; only your kernel gets it`;
+    const shown = element(this.document, "span", "segw-file");
+    made.append(button, input, shown);
+    this.root.append(made);
+    return (value) => { shown.textContent = value?.name ?? ""; };
+  }
+
+  /** @param {string} name of the setting @param {File} file @param {number} most bytes */
+  async choose(name, file, most) {
+    const wrong = tooLarge(file, most);
+    if (wrong) return this.say({ text: wrong, wrong: true });
+    const key = `${this.asking.view}:${this.chosen++}`;
+    try {
+      const bytes = await file.arrayBuffer();
+      this.files.clear(); // the others have been sent
+      this.files.set(key, bytes);
+    } catch (error) {
+      return this.say({ text: `${file.name} cannot be read: ${error.message}`, wrong: true });
+    }
+    this.change({ [name]: { key, name: file.name } });
   }
 
   say({ text, wrong }) {
@@ -181,7 +245,7 @@ export class Settings {
       const view = this.player.views.find((each) => each.spec.id === setting.panel);
       if (!view?.stage.contains(event.target)) continue;
       const [x, y, scale] = view.pointAt(event);
-      const { role, place } = this.player.boxes(setting.panel)[setting.box];
+      const { role, place } = this.player.boxes(setting.panel)[setting.box] ?? { role: null }; // of another picture, whose settings are to come
       const grip = role === null ? "" : gripAt(place, x, y, REACH * scale);
       const area = (place[2] - place[0]) * (place[3] - place[1]);
       if (grip && (!found || area < found.area)) found = { setting, grip, area, place, at: [x, y] };

@@ -49,6 +49,15 @@ export class TraceReader {
     return 0;
   }
 
+  /** What stands under a panel's title at a step. @returns {string} */
+  noteAt(panelId, step) {
+    for (let i = step; i >= 0; i--) {
+      const note = this.steps[i].notes?.[panelId];
+      if (note !== undefined) return note;
+    }
+    return this.panelById.get(panelId).note ?? "";
+  }
+
   /**
    * The boxes of a picture or film at a step, in their order; `role` is null for those that are hidden.
    * @returns {{role: string|null, label: string, place: number[]}[]}
@@ -170,12 +179,14 @@ export class TraceReader {
     return write.terms?.[write.cells.indexOf(cell)] ?? "";
   }
 
-  /** How large the receptive field of a cell is, in words. */
+  /** How large the receptive field of a cell is, in words; or what is told of the cell instead. */
   fieldText({ field }, cell) {
     if (!field) return "";
     if (field.boxes === undefined) return ` · sees ${Math.round(field.pixels)} × ${Math.round(field.pixels)} pixels`;
+    if (field.texts) return ` · ${field.texts[cell]}`;
     const [x1, y1, x2, y2] = this.boxOf(field, cell);
-    return ` · sees ${Math.round((x2 - x1) / field.scale)} × ${Math.round((y2 - y1) / field.scale)} pixels`;
+    const [width, height] = [x2 - x1, y2 - y1].map((side) => roundPixels(side / field.scale));
+    return ` · ${field.word} ${width} × ${height} pixels`;
   }
 
   boxOf(field, cell) {
@@ -193,6 +204,11 @@ export class TraceReader {
     const box = (half) => [Math.max(0, x - half), Math.max(0, y - half), Math.min(image.columns, x + half), Math.min(image.rows, y + half)];
     return { [picture]: { read: [box(size / 2)], chosen: [box(stride / 2)] } };
   }
+}
+
+/** Whole pixels; but of a few, fractions matter. @returns {string | number} */
+function roundPixels(side) {
+  return side < 2.5 ? formatNumber(side) : Math.round(side);
 }
 
 /** Adds the cells that a step read to `marks`; the panel under the pointer keeps only the hovered cell. */

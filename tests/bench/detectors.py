@@ -38,7 +38,14 @@ def detectors() -> dict[str, nn.Module]:
     """Each with the weights that come with the course, in evaluation mode."""
     r_cnn = trained("rcnn")
     windows = RCNN(proposals=lambda _: WINDOWS, features=r_cnn.features, classifier=r_cnn.classifier, score_threshold=-1.0)
-    rest = {"SPP-net": "spp", "Fast R-CNN": "fast_rcnn", "Faster R-CNN": "faster_rcnn", "YOLO": "yolo", "SSD": "ssd"}
+    rest = {
+        "SPP-net": "spp",
+        "Fast R-CNN": "fast_rcnn",
+        "Faster R-CNN": "faster_rcnn",
+        "YOLO": "yolo",
+        "SSD": "ssd",
+        "Mask R-CNN": "mask_rcnn",
+    }
     return {SLOW: windows.eval(), "R-CNN": r_cnn, **{title: trained(name) for title, name in rest.items()}}
 
 

@@ -1,6 +1,7 @@
 """Live widgets on the page: sliders, choices and dragged boxes ask the kernel, and what it answers is shown."""
 
 import pytest
+from PIL import Image
 
 from tests.browser.looking import comes_to_lie, stage_of
 
@@ -157,3 +158,81 @@ def test_two_views_of_a_widget_show_the_same(notebook, live):
     shown(one, "120")
     assert one.locator(".segw-setting-value").text_content() == "3"
     assert one.locator(".segw-status").text_content() == ""  # it asked nothing
+
+
+UPLOADED = """
+from segwidgets.live import Upload
+
+def shaped(times, picture, row="0"):
+    shape = (1, 1) if picture is None else picture.shape[1:]
+    step = TraceStep("Its shape.", writes={"shape": {(0, i): times * side for i, side in enumerate(shape)}})
+    return Trace("shaped", panels=[Grid("shape", np.zeros((1, 2)), empty=True)], steps=[TraceStep("A picture."), step])
+
+def uploading():
+    return Live(shaped, [Slider("times", 1, 9, step=1, value=1), Upload("picture", label="Your picture")])
+
+def rows(picture=None):
+    count = 2 if picture is None else picture.shape[1]
+    return [Choice("row", [str(i) for i in range(count)], str(count - 1)), Slider("times", 1, 9, step=1, value=1), Upload("picture")]
+"""
+
+
+def test_a_picture_from_disk_goes_to_the_kernel(notebook, tmp_path):
+    notebook.python(MAKE + UPLOADED)
+    root = notebook.show("uploading()")
+
+    def shows(first, second):
+        wait = (
+            "([root, texts]) => [...root.querySelectorAll('[data-panel=shape] .segw-cell')].map(each => each.textContent).join() === texts"
+        )
+        root.page.wait_for_function(wait, arg=[root.element_handle(), f"{first},{second}"])
+
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "red.jpg", exif=turned)
+    (tmp_path / "words.png").write_text("no picture")
+    (tmp_path / "large.png").write_bytes(bytes(8_000_001))
+    files, button = root.locator("input[data-setting=picture]"), root.get_by_role("button", name="Your picture…")
+    button.focus()
+    with root.page.expect_file_chooser() as chooser:
+        button.press("Enter")
+    chooser.value.set_files(tmp_path / "red.jpg")
+    shows(30, 20)
+    assert root.locator(".segw-file").text_content() == "red.jpg"
+    root.locator("input[data-setting=times]").fill("3")
+    shows(90, 60)
+    files.set_input_files(tmp_path / "words.png")
+    says(root, "This is not a picture that can be read; accepted are PNG")
+    assert root.locator(".segw-file").text_content() == "red.jpg"
+    files.set_input_files(tmp_path / "large.png")
+    says(root, "large.png has 8.0 MB; at most 8 MB can be sent")
+    root.locator("input[data-setting=times]").fill("2")
+    shows(60, 40)
+    root.get_by_role("button", name="Reset").click()
+    shows(1, 1)
+    assert root.locator(".segw-file").text_content() == ""
+    Image.new("RGB", (400, 6600)).save(tmp_path / "long.bmp")  # almost 8 MB
+    files.set_input_files(tmp_path / "long.bmp")
+    shows(6600, 400)
+
+
+def test_what_can_be_chosen_follows_the_picture(notebook, tmp_path):
+    notebook.python(MAKE + UPLOADED)
+    root = notebook.show("Live(shaped, rows)")
+    pressed = root.locator("[data-setting=row][aria-pressed=true]")
+    assert root.locator("[data-setting=row]").all_text_contents() == ["0", "1"] and pressed.all_text_contents() == ["1"]
+    root.locator("input[data-setting=times]").fill("3")
+    says(root, "answered in ")
+    Image.new("RGB", (2, 4)).save(tmp_path / "small.png")
+    root.locator("button[data-setting=picture]").focus()
+    root.locator("input[data-setting=picture]").set_input_files(tmp_path / "small.png")
+    root.locator("[data-setting=row]", has_text="3").wait_for()
+    assert root.locator("[data-setting=row]").all_text_contents() == ["0", "1", "2", "3"] and pressed.all_text_contents() == ["1"]
+    assert root.locator(".segw-setting-value").text_content() == "3"
+    assert root.locator("button[data-setting=picture]").evaluate("button => button.matches(':focus')")
+    root.locator("[data-setting=row]", has_text="3").click()
+    says(root, "answered in ")
+    root.get_by_role("button", name="Reset").click()
+    root.locator("[data-setting=row]", has_text="3").wait_for(state="detached")
+    assert pressed.all_text_contents() == ["1"] and root.locator(".segw-file").text_content() == ""
+    assert root.get_by_role("button", name="Reset").is_disabled()

@@ -56,6 +56,18 @@ def drawn(widget, words, role):
     return [i for i, _ in found], torch.tensor([place for _, place in found]).reshape(-1, 4) / FACTOR
 
 
+def test_a_cell_says_all_its_numbers_under_the_pointer():
+    numbers = said(0)
+    numbers[1, 2] = torch.tensor([0.25, 0.5, 0.125, 1, 0.75, 0.1, 0.2, 0.3, 0.4, 0.504, 0.7, 0, 0.3])
+    field = segwidgets.grid_predictions(IMAGE, numbers, classes=NAMES).trace.panel("scores").field
+    assert field.texts[5 + 2] == (
+        "x, y, w, h, confidence: box 0 0.25, 0.5, 0.12, 1, 0.75; box 1 0.1, 0.2, 0.3, 0.4, 0.5; circle 0.7, star 0, ring 0.3"
+    )
+    assert len(field.texts) == 25
+    many = segwidgets.grid_predictions(IMAGE, said(0, classes=20), classes=[f"class {c}" for c in range(20)]).trace.panel("scores").field
+    assert many.texts[0].count("class ") == 8  # the likeliest
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize(("least", "nms_threshold"), [(0.2, 0.5), (0.0, 0.3), (0.35, 0.0), (0.3, 1.0)])
 def test_what_scores_enough_and_what_stays_is_what_torchvision_says(seed, least, nms_threshold):

@@ -52,23 +52,35 @@ def traces():
         "yours": segwidgets.pool(x, fn=lambda x, *rest: x[..., ::2, ::2]),
         "photograph": segwidgets.pool(torch.rand(8, 12), image=torch.rand(3, 64, 96), field=(24, 8, 4)),
     }
-    return [dump(name, player.trace) for name, player in players.items()] + [dump("film", film())]
+    return [dump(name, player.trace) for name, player in players.items()] + [dump("film", film()), dump("fields", fields())]
+
+
+def fields():
+    """Grids whose cells say something else under the pointer than what they see."""
+    covers = FieldBoxes("picture", BOXES, 3.0, word="covers")
+    told = FieldBoxes("picture", BOXES, texts=["a", "b", "c", "the fourth"])
+    panels = [
+        Picture("picture", np.zeros((4, 6, 3), np.uint8)),
+        Grid("covers", np.zeros((2, 2)), field=covers),
+        Grid("told", np.zeros((2, 2)), field=told),
+    ]
+    return Trace("fields", panels=panels, steps=[TraceStep("First.")])
 
 
 def film():
     """A film beside curves and a grid that shows frames: three frames of one colour each, the first equal to the last."""
     frames = [np.full((4, 6, 3), level, np.uint8) for level in (0, 90, 180, 0)]
     panels = [
-        Film("film", frames, lossless=True, legend=[("cat", "#E69F00"), ("dog", (0, 114, 178))]),
+        Film("film", frames, note="at first", lossless=True, legend=[("cat", "#E69F00"), ("dog", (0, 114, 178))]),
         Picture("picture", frames[0], lossless=True, legend=[("dog", "#0072B2"), ("void", "#000")]),
         Curves("curves", np.array([[4.0, 2, 1], [0, 0.5, 1]]), ["loss", "mIoU"], empty=True),
         Grid("cells", np.arange(4.0).reshape(2, 2), film="film", film_frames={(0, 1): 3, (1, 0): 0}, field=FieldBoxes("film", BOXES, 0.5)),
     ]
     steps = [
         TraceStep("First."),
-        TraceStep("One.", shows={"film": 1}, writes={"curves": {(0, 0): 4.0, (1, 0): 0.0}}),
+        TraceStep("One.", shows={"film": 1}, notes={"film": "one"}, writes={"curves": {(0, 0): 4.0, (1, 0): 0.0}}),
         TraceStep("A word between."),
-        TraceStep("Two.", shows={"film": 2}, writes={"curves": {(0, 1): 2.0, (1, 1): 0.5}}),
+        TraceStep("Two.", shows={"film": 2}, notes={"film": ""}, writes={"curves": {(0, 1): 2.0, (1, 1): 0.5}}),
         TraceStep("Back.", shows={"film": 0}),
     ]
     return Trace("a film", panels=panels, steps=steps)
@@ -150,6 +162,6 @@ def test_every_file_of_javascript_tests_is_found():
         f"{name}.test.js"
         for name in (
             *("asking", "boxes", "controls", "curves", "dragging", "format", "frames", "layout", "picking", "playback", "segmentation"),
-            "trace",
+            *("trace", "uploading"),
         )
     ]

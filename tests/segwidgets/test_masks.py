@@ -258,3 +258,11 @@ def test_what_cannot_be_shown_is_one_sentence(call, kind, sentence):
     with pytest.raises(kind, match=sentence) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.gpu
+def test_tensors_may_lie_on_a_gpu():
+    given = {"boxes": BOXES, "probabilities": PROBABILITIES, "labels": LABELS, "truth": TRUTH, "scores": torch.tensor([0.9, 0.8, 0.7])}
+    there = {name: tensor.cuda() for name, tensor in given.items()}
+    here, there = (segwidgets.masks(image, classes=CLASSES, **tensors) for image, tensors in ((PHOTO, given), (PHOTO.cuda(), there)))
+    assert texts(there) == texts(here) and there.trace.digest == here.trace.digest

@@ -125,6 +125,7 @@ def test_a_map_shows_the_probability_of_the_best_anchor_and_where_it_is(shown):
     at, factor = 0, widget.trace.panel("photograph").columns / WIDTH
     for level, each in enumerate(objectness):
         torch.testing.assert_close(shown(widget, f"level {level}"), each.sigmoid().amax(0))
+        assert widget.trace.panel(f"level {level}").field.word == "best anchor"  # which is no field: it is not all that the cell sees
         field = torch.as_tensor(widget.trace.panel(f"level {level}").field.boxes) / factor
         height, width = MAPS[level]
         for row, column in ((0, 0), (height - 1, 2), (1, width - 1)):

@@ -349,3 +349,35 @@ def test_nothing_of_an_earlier_frame_is_left_behind(x, small):
     assert len(shown) == len(drawn)
     for one, other in zip(shown, drawn, strict=True):
         assert (np.abs(one - other).max(axis=-1) > 60).sum() == 0
+
+
+def test_panels_stand_in_at_least_the_rows_that_are_asked_for():
+    panels = [Grid(f"{i}", np.ones((2, 2))) for i in range(4)]
+    heights = [animated_png(Trace("rows", panels=panels, steps=[TraceStep("a")], rows=rows))[1][1] for rows in (1, 2, 4)]
+    assert heights[0] < heights[1] < heights[2]
+
+
+def test_bars_are_drawn_in_the_colour_of_their_role():
+    trace = Trace("bars", panels=[Bars("bars", [1.0], ["cat"], role="suppressed")], steps=[TraceStep("a")])
+    drawn = np.asarray(draw_step(trace, 0, 1.0)).reshape(-1, 3).tolist()
+    grey, orange = ([int(ROLES[role].light[i : i + 2], 16) for i in (1, 3, 5)] for role in ("suppressed", "write"))
+    assert grey in drawn and orange not in drawn
+
+
+def test_a_bar_is_as_long_as_its_part_of_the_largest_value_that_ever_stands_there():
+    bars = Bars("bars", np.zeros(2), ["cat", "dog"], empty=True)
+    steps = [
+        TraceStep("Nothing yet."),
+        TraceStep("Both.", writes={"bars": {(0, 0): 0.4, (1, 0): 0.1}}),
+        TraceStep("More.", writes={"bars": {(1, 0): 0.8}}),
+    ]
+    trace = Trace("bars", panels=[bars], steps=steps)
+    orange = [int(ROLES["write"].light[i : i + 2], 16) for i in (1, 3, 5)]
+
+    def lengths(step):
+        lit = (np.asarray(draw_step(trace, step, 1.0)) == orange).all(-1).sum(1)  # in each row of pixels
+        return sorted(set(lit[lit > 0].tolist()))
+
+    whole = lengths(2)[-1]
+    assert lengths(0) == [] and lengths(2) == pytest.approx([whole / 2, whole], abs=2)
+    assert lengths(1) == pytest.approx([whole / 8, whole / 2], abs=2)

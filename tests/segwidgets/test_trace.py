@@ -211,3 +211,33 @@ def test_a_panel_of_every_kind_travels():
     assert [panel["kind"] for panel in meta["panels"]] == ["grid", "grid", "picture", "picture", "bars", "formula"]
     assert meta["steps"][1]["marks"] == {"photo": {"truth": [[1, 2, 3, 4.13]]}}
     assert trace.values_at("bars", -1)[1, 0] == 5
+
+
+def test_a_note_changes_from_a_step_on():
+    trace = Trace(
+        "notes", panels=[replace(GRID, note="[2, 3]")], steps=[TraceStep("a"), TraceStep("b", notes={"input": "7 s"}), TraceStep("c")]
+    )
+    assert [trace.note_at("input", step) for step in (0, 1, 2, -1)] == ["[2, 3]", "7 s", "7 s", "7 s"]
+    assert [step.get("notes") for step in trace.wire()[0]["steps"]] == [None, {"input": "7 s"}, None]
+    other = Trace("notes", panels=trace.panels, steps=[TraceStep("a"), TraceStep("b", notes={"input": "8 s"}), TraceStep("c")])
+    assert other.digest != trace.digest
+    for kind in ("notes", "grows"):
+        with pytest.raises(ValueError, match=f"step 0 {kind} the panel 'inputs'"):
+            Trace("notes", panels=[GRID], steps=[TraceStep("a", **{kind: {"inputs": 1}})])
+
+
+def test_measured_steps_are_played_and_leave_no_mark_in_what_nbval_compares():
+    bars = Bars("bars", [1.0], ["cat"], empty=True)
+
+    def timed(seconds):
+        moments = [TraceStep(f"{k} s", writes={"bars": {(0, 0): k}}, measured=True) for k in range(1, seconds)]
+        return Trace("timed", panels=[bars], steps=[TraceStep("a"), *moments, TraceStep("b", writes={"bars": {(0, 0): 9.0}})])
+
+    assert [len(timed(seconds).wire()[0]["steps"]) for seconds in (2, 5)] == [3, 6]
+    assert repr(timed(2)) == repr(timed(5)) and "· 1 steps ·" in repr(timed(5))
+
+
+def test_bars_have_a_colour_that_there_is():
+    with pytest.raises(ValueError, match="the bars of 'bars' have the role 'grey'"):
+        Bars("bars", [1.0], ["cat"], role="grey")
+    assert Bars("bars", [1.0], ["cat"], role="suppressed").encode([])["role"] == "suppressed"

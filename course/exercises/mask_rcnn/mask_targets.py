@@ -16,7 +16,8 @@ from course.ops.masks import mask_targets
 PROMPT = r"""
 The mask head looks at a **proposed** region, which does not lie just as the object does, and gives `size` × `size` cells. So the truth is
 seen through the region, too: of the mask of *its object* the part that lies in the region, brought to `size` × `size`. That is RoIAlign of
-the mask, as if it were a map with one channel and a stride of 1: `spatial_scale=1`, `sampling_ratio=-1`, `aligned=False`. Call yours, or
+the mask, as if it were a map with one channel and a stride of 1: `spatial_scale=1`, `sampling_ratio=-1`, `aligned=False`, as
+torchvision has it (it is half a pixel, for a cell is one pixel here). Call yours, or
 `torchvision.ops.roi_align` by that whole name: imported as `roi_align` it would take the place of yours.
 
 - `masks` is `[G, H, W]`, one for each object of the picture, bool: True where the object is.

@@ -48,7 +48,7 @@ Args:
     output_size: (PH, PW) or one integer.
     spatial_scale: cells a pixel, 1 / stride, if the boxes are in pixels.
     sampling_ratio: S; 0 or less for one point a cell.
-    aligned: whether the middle of cell i lies at i + 0.5, and not at i.
+    aligned: whether 0.5 is taken off first, since the middle of cell i lies i + 0.5 cells from the edge.
 """.strip()
 
 

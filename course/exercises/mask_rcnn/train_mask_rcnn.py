@@ -17,8 +17,9 @@ PICTURES, SIZE, DETECTIONS = 200, 128, 20
 
 PROMPT = """
 Build a network that outlines every object, train it, and save what it has learnt. How you build it is up to you: with the parts of this
-lesson, on a backbone of your own or on one that knows ImageNet. It takes pictures `[N, 3, 128, 128]`, RGB, 0…1, and returns, as
-torchvision's detectors do, **a list with a dict for each picture**, of D detections, D from 0:
+lesson (`course.recipes.mask_rcnn.build` shows how they go together), on a backbone of your own or on one that knows ImageNet. It takes
+pictures `[N, 3, 128, 128]`, RGB, 0…1, and returns, as torchvision's detectors do, **a list with a dict for each picture**, of D
+detections, D from 0:
 
 - `"boxes"`, `[D, 4]`: x1, y1, x2, y2 in pixels;
 - `"labels"`, `[D]`: int64, 1 to 6, the classes of `Shapes` without the background;

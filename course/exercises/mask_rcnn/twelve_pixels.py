@@ -6,10 +6,10 @@ TWELVE_PIXELS = Question(
     name="twelve_pixels",
     prompt="""
 A region (100, 60, 324, 284) is read from a map of stride 16, for a mask of 28 × 28 cells, which comes from 14 × 14 bins. Which cells does
-RoI pooling read, and how far from the region do they reach, in pixels, on each of the four sides? How many cells of the mask is that? The
-classes and the boxes of lesson 08 came from the same rounding: why did nobody mind? Where does RoIAlign look instead, and how wide are its
-bins? And the mask head says six masks, one for each class: what would go wrong if a softmax over the classes chose for each pixel, and what
-would the network lose if it said one mask only, whatever the class? **Six sentences.**
+RoI pooling read, and how far do they reach beyond the region or fall short of it, in pixels, on each of the four sides? How many cells of
+the mask is that? The classes and the boxes of lesson 08 came from the same rounding: why did nobody mind? Where does RoIAlign look
+instead, and how wide are its bins? And the mask head says six masks, one for each class: what would go wrong if a softmax over the classes
+chose for each pixel, and how much would the network lose if it said one mask only, whatever the class? **Eight sentences.**
 """.strip(),
     good_answer="""
 A good answer says that a class is a matter of the whole region, and a mask is a matter of where.

@@ -1,5 +1,6 @@
 """The pyramid is torchvision's FeaturePyramidNetwork, and each box is read from the level that its MultiScaleRoIAlign reads it from."""
 
+import copy
 import math
 from collections import OrderedDict
 
@@ -160,3 +161,25 @@ def test_a_level_of_its_own_scale():
     small = PyramidRoIAlign(strides={"a": 8, "b": 16}, canonical_size=32, canonical_level=4)
     assert small.level_of(squares(16, 31.9, 32, 100)).tolist() == [0, 0, 1, 1]
     assert math.isclose(small.canonical_size, 32) and "'a': 8" in repr(small)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", [PyramidRoIAlign, PyramidRoIPool])
+def test_the_gpu_agrees_with_the_processor(kind):
+    torch.manual_seed(0)
+    lateral, output = lateral_and_output(CHANNELS, 6)
+    pyramid = FeaturePyramid(backbone=small_stages(), lateral=lateral, output=output, pooled="pool").double()
+    images = torch.randn(2, 3, 96, 128, dtype=torch.float64)
+    corner = torch.rand(40, 2, dtype=torch.float64) * 80
+    boxes = torch.cat((corner, corner + 60 * torch.rand(40, 2, dtype=torch.float64) + 1), 1)  # some reach beyond the picture
+    regions = kind(strides={4: 4, 8: 8, 16: 16}, output_size=5, canonical_size=32, canonical_level=3)
+    assert len(regions.level_of(boxes).unique()) > 1
+    there = copy.deepcopy(pyramid).cuda()
+    pooled = regions(pyramid(images), [boxes[:15], boxes[15:]])
+    pooled_there = regions(there(images.cuda()), [boxes[:15].cuda(), boxes[15:].cuda()])
+    torch.testing.assert_close(pooled_there.cpu(), pooled)
+    pooled.square().sum().backward()
+    pooled_there.square().sum().backward()
+    gradients = [[part.grad.cpu() for part in each.parameters() if part.grad is not None] for each in (there, pyramid)]
+    assert len(gradients[1]) > 6
+    torch.testing.assert_close(*gradients)

@@ -264,6 +264,24 @@ def test_the_same_on_cpu_and_gpu():
 
 
 @pytest.mark.gpu
+def test_losses_and_gradients_are_the_same_on_cpu_and_gpu():
+    network, images = small(*BOTH).double(), [image.double() for image in pictures(*SIZES)]
+    network.rpn.drawn = network.head.drawn = 10_000  # all there are: each device draws with a generator of its own
+    wanted = [target(SIZES[0], *OBJECTS), target(SIZES[1], [2.0, 2, 20, 20])]
+    wanted = [{name: part.double() if part.is_floating_point() else part for name, part in each.items()} for each in wanted]
+    there = copy.deepcopy(network).cuda()
+    losses = network.losses(images, wanted)
+    wanted_there = [{name: part.cuda() for name, part in each.items()} for each in wanted]
+    losses_there = there.losses([image.cuda() for image in images], wanted_there)
+    assert list(losses) == [*FASTER, *BOTH] and min(losses.values()) > 1e-3
+    torch.testing.assert_close({name: loss.cpu() for name, loss in losses_there.items()}, losses)
+    sum(losses.values()).backward()
+    sum(losses_there.values()).backward()
+    gradients = [{name: part.grad.cpu() for name, part in each.named_parameters()} for each in (there, network)]
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.gpu
 def test_it_learns_in_mixed_precision_on_the_gpu():
     network = small(*BOTH)
     batches = [(pictures(*SIZES), [target(SIZES[0], *OBJECTS), target(SIZES[1])])] * 3

@@ -125,3 +125,15 @@ def test_sample_bilinear_refuses_what_is_no_map_and_what_are_no_points():
     refuses(lambda: sample_bilinear(map_, points.long()), TypeError, "points must be a floating-point tensor [P, 2]; got torch.int64")
     refuses(lambda: sample_bilinear(map_, points[0]), ValueError, "points must have shape [P, 2], x and y of each; got [2]")
     refuses(lambda: sample_bilinear(map_, points * torch.inf), ValueError, "points must be finite; got NaN or infinity")
+
+
+@pytest.mark.gpu
+def test_sample_bilinear_on_the_gpu():
+    draw = torch.Generator().manual_seed(0)
+    features, points = (
+        torch.randn(3, 7, 9, generator=draw, dtype=torch.float64),
+        torch.rand(40, 2, generator=draw, dtype=torch.float64) * 11 - 1,
+    )
+    found = sample_bilinear(features.cuda(), points.cuda())
+    assert found.is_cuda
+    torch.testing.assert_close(found.cpu(), sample_bilinear(features, points))

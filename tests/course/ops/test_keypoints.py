@@ -161,3 +161,24 @@ def test_what_is_refused():
     refuses(lambda: decode_keypoints(maps.tolist(), boxes), TypeError, "got list")
     refuses(lambda: decode_keypoints(maps, boxes[:1]), ValueError, "as many; got 2 and 1")
     refuses(lambda: decode_keypoints(maps, boxes * math.nan), ValueError, "boxes must be finite")
+
+
+# -- GPU
+
+
+@pytest.mark.gpu
+def test_the_gpu_agrees_with_the_processor():
+    keypoints, boxes = (part.double() for part in drawn(3, 12))
+    targets = keypoint_targets(keypoints, boxes, 14)
+    targets_there = keypoint_targets(keypoints.cuda(), boxes.cuda(), 14)
+    assert targets_there.is_cuda and torch.equal(targets_there.cpu(), targets) and (targets >= 0).any() and (targets < 0).any()
+    here = torch.randn(12, 4, 14, 14, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    there = here.clone().cuda().requires_grad_()
+    loss, loss_there = keypoint_loss(here.requires_grad_(), targets), keypoint_loss(there, targets_there)
+    torch.testing.assert_close(loss_there.cpu(), loss)
+    loss.backward()
+    loss_there.backward()
+    torch.testing.assert_close(there.grad.cpu(), here.grad)
+    for found, expected in zip(decode_keypoints(there.detach(), boxes.cuda()), decode_keypoints(here.detach(), boxes), strict=True):
+        assert found.is_cuda
+        torch.testing.assert_close(found.cpu(), expected)

@@ -223,3 +223,27 @@ def test_what_is_no_loss():
     refuses(lambda: mask_loss(logits, labels - 2, targets), ValueError, "got -1")
     refuses(lambda: mask_loss(logits, labels, targets[:1]), ValueError, "got [2, 3, 5, 5], [2] and [1, 5, 5]")
     refuses(lambda: mask_loss(logits, labels[:1], targets), ValueError, "[R, K, M, M], [R] and [R, M, M]")
+
+
+# -- GPU
+
+
+@pytest.mark.gpu
+def test_the_gpu_agrees_with_the_processor():
+    draw = torch.Generator().manual_seed(0)
+    boxes, cells = drawn_boxes(12, (40, 60), 0, torch.float64), torch.rand(12, 28, 28, generator=draw, dtype=torch.float64)
+    pasted = paste_masks(cells.cuda(), boxes.cuda(), (40, 60))
+    assert pasted.is_cuda
+    torch.testing.assert_close(pasted.cpu(), paste_masks(cells, boxes, (40, 60)))
+    assert torch.equal(pasted_boxes(boxes.cuda(), 28).cpu(), pasted_boxes(boxes, 28))
+    objects, matches = torch.rand(3, 40, 60, generator=draw) < 0.5, torch.randint(3, (12,), generator=draw)
+    targets = mask_targets(objects, boxes, matches, 28)
+    targets_there = mask_targets(objects.cuda(), boxes.cuda(), matches.cuda(), 28)
+    torch.testing.assert_close(targets_there.cpu(), targets)
+    here, labels = torch.randn(12, 4, 28, 28, generator=draw, dtype=torch.float64), torch.randint(4, (12,), generator=draw)
+    there = here.clone().cuda().requires_grad_()
+    loss, loss_there = mask_loss(here.requires_grad_(), labels, targets), mask_loss(there, labels.cuda(), targets_there)
+    torch.testing.assert_close(loss_there.cpu(), loss)
+    loss.backward()
+    loss_there.backward()
+    torch.testing.assert_close(there.grad.cpu(), here.grad)

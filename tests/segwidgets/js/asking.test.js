@@ -43,6 +43,23 @@ test("it says how long an answer took, and what the kernel refused", () => {
   assert.deepEqual(seen.said, [["answered in 42 ms", false], ["level is too high", true]]);
 });
 
+test("after a part of an answer something newer can be asked, and of the older question nothing more is heard", () => {
+  const { made, seen } = asking();
+  made.ask({ level: 1 });
+  made.ask({ level: 2 }); // waits for the first part
+  seen.time = 1234;
+  assert.equal(made.answered({ id: seen.sent[0].id, error: "", more: true }), true);
+  assert.deepEqual(seen.sent.map(({ values }) => values.level), [1, 2]);
+  assert.equal(made.answered({ id: seen.sent[0].id, error: "Stopped: something newer was asked." }), false);
+  assert.equal(made.answered({ id: seen.sent[1].id, error: "", more: true }), true);
+  assert.equal(made.open, false);
+  seen.time = 2234;
+  assert.equal(made.answered({ id: seen.sent[1].id, error: "", more: true }), true);
+  assert.equal(made.answered({ id: seen.sent[1].id, error: "" }), true);
+  assert.equal(made.answered({ id: seen.sent[1].id, error: "" }), false);
+  assert.deepEqual(seen.said.map(([text]) => text), ["at work: 1.2 s", "at work: 0.0 s", "at work: 1.0 s", "answered in 1000 ms"]);
+});
+
 test("after a while it says that it waits, unless the answer has come", () => {
   const { made, seen } = asking();
   made.ask({ level: 1 });

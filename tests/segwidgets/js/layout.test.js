@@ -22,6 +22,13 @@ test("one row shrinks to the width it has", () => {
   assert.ok(Math.abs(fitted.unit - (900 - 2 * 76) / 27) < 1e-9);
 });
 
+test("panels that would fit into one row stand in more if they are to", () => {
+  const small = Array(5).fill(square(2));
+  assert.equal(fitPanels(small, room).rows.length, 1);
+  assert.deepEqual(fitPanels(small, { ...room, fewest: 3 }).rows, [[0], [1, 2], [3, 4]]);
+  assert.deepEqual(fitPanels(small.slice(0, 2), { ...room, fewest: 3 }).rows, [[0], [1]]);
+});
+
 test("where one row would be too small to read there are two, in the same order", () => {
   const { unit, rows } = fitPanels([square(9), square(9), square(9), square(9)], room);
   assert.deepEqual(rows, [[0, 1], [2, 3]]);

@@ -29,6 +29,12 @@ test("a film shows the frame that Python says, at each step", () => {
   for (const [film, frames] of Object.entries(films)) frames.forEach((frame, step) => assert.equal(reader.frameAt(film, step), frame));
 });
 
+test("what stands under a title is the latest note, or the panel's own", () => {
+  const { reader } = named.film;
+  assert.deepEqual([0, 1, 2, 3, 4].map((step) => reader.noteAt("film", step)), ["at first", "one", "one", "", ""]);
+  assert.equal(reader.noteAt("curves", 4), "");
+});
+
 test("over a cell a film shows the cell's frame, or stays", () => {
   const { reader } = named.film;
   assert.deepEqual([0, 1, 2, 3].map((cell) => reader.frameOfCell("film", "cells", cell)), [-1, 3, 0, -1]);
@@ -50,6 +56,13 @@ test("what a cell sees may be a box of its own", () => {
   const { marks, text } = named.film.reader.explain("cells", 3, 0);
   assert.deepEqual(marks.film, { read: [[1.5, 1, 6, 4]] });
   assert.match(text, /^cells at row 1, column 1 = 3 · sees 9 × 6 pixels$/); // two pixels of the picture are one as shown
+});
+
+test("a cell may say something else of its box", () => {
+  const { reader } = named.fields;
+  assert.match(reader.explain("covers", 3, 0).text, / · covers 1\.5 × 1 pixels$/); // so small that fractions matter
+  assert.match(reader.explain("told", 3, 0).text, / · the fourth$/);
+  assert.deepEqual(reader.explain("told", 3, 0).marks.picture, { read: [[1.5, 1, 6, 4]] });
 });
 
 test("while steps race by, the last that only said something is told", () => {
