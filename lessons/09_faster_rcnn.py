@@ -466,7 +466,7 @@ segwidgets.loss_parts(history.steps, smoothing=8)
 #
 # So look at losses by name, and not at their sum only. With four epochs over 3000 pictures, the training of the network that comes with the course, all of them fall:
 #
-# | epoch | `rpn_objectness` | `rpn_box` | `classification` | `box` | mAP@0.5 on 100 unseen pictures |
+# | epoch | `rpn_objectness` | `rpn_box` | `classification` | `box` | mAP at IoU 0.5 on 100 unseen pictures |
 # |---|---|---|---|---|---|
 # | 1 | 0.161 | 0.0074 | 0.399 | 0.511 | 0.75 |
 # | 2 | 0.013 | 0.0051 | 0.241 | 0.430 | 0.94 |
@@ -543,7 +543,7 @@ show_objects(few, CLASSES, found=sure)
 
 # %% [markdown]
 # The seventy steps have found out where the objects are, and hardly what they are. The full training did both. (Lesson 07's R-CNN had 0.88 at best, with 300 pictures to learn from; this one has had 3000. How the detectors compare on the same pictures is measured in lesson 12.) What it misses
-# here is the grey star on grey cloth, which is cut off on top of that. On 500 unseen pictures its mAP@0.5 is 0.965.
+# here is the grey star on grey cloth, which is cut off on top of that. On 500 unseen pictures its mAP at IoU 0.5 is 0.965.
 #
 # ### The time
 #

@@ -354,7 +354,7 @@ show_points(points, xlabel="milliseconds a picture", ylabel="mAP of boxes", loga
 # %% [markdown]
 # With the processor's own time on one quiet core:
 #
-# | | ms a picture | mAP@0.5 | mAP | beaten, by both, by |
+# | | ms a picture | mAP at 0.5 | mAP | beaten, by both, by |
 # |---|---|---|---|---|
 # | sliding window | 2600 | 0.70 | 0.26 | everyone |
 # | R-CNN | 287 | 0.83 | 0.62 | SSD, Faster R-CNN, Mask R-CNN |
@@ -367,7 +367,7 @@ show_points(points, xlabel="milliseconds a picture", ylabel="mAP of boxes", loga
 #
 # - **Three are left: YOLO, SSD, Faster R-CNN.** From each to the next costs time and gains accuracy, and which one you take depends on what you need. A detector for a video has 40 milliseconds; one that counts cells in a laboratory has all night.
 # - **Mask R-CNN is beaten, and you may need it all the same.** It is the only one of the eight that knows pixels and joints. Two numbers have no room for that. What a figure does not measure, it cannot tell.
-# - **R-CNN is ahead of SPP-net and Fast R-CNN by the mean over all thresholds**, and behind by mAP@0.5. Each of its proposals is enlarged to 64 pixels, so it sees more exactly where things end. Old ideas are not bad in everything.
+# - **R-CNN is ahead of SPP-net and Fast R-CNN by the mean over all thresholds**, and behind by mAP at IoU 0.5. Each of its proposals is enlarged to 64 pixels, so it sees more exactly where things end. Old ideas are not bad in everything.
 # - **A difference of a hundredth is chance.** Another seed, or a hundred other pictures, may turn it round. And the first three learnt from 500 or 1000 pictures, the others from 3000.
 #
 # ## Inside, for the last time

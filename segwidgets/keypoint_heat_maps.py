@@ -305,8 +305,8 @@ class _Story:
         joined = ", joined as the skeleton says" if found.skeleton else ""
         caption = f"All {len(found.names)} joints{joined}." if len(found.names) > 1 else f"The {self.name}, on the photograph."
         if high != low:
-            caption += f" The network is surest of the {found.said(high)}, {_short(surest[high])}, and least sure of the {found.said(low)}, "
-            caption += f"{_short(surest[low])}."
+            caption += f" The network is surest of the {found.said(high)}, {_short(surest[high])}, "
+            caption += f"and least sure of the {found.said(low)}, {_short(surest[low])}."
         known = [j for j in range(len(found.names)) if found.true(j)]
         if known:
             mean = math.fsum(found.distance(j) for j in known) / len(known)
