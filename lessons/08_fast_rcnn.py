@@ -460,7 +460,7 @@ for stride in (2, 4, 8, 16):
 
 # %% [markdown]
 # - **The first two stages are frozen, and the others have moved by less than one per cent.** So little is enough to change the features.
-# - **That the convolutions learn is worth a little, here.** In earlier runs with two other seeds mAP at IoU 0.5 was 0.72 and 0.77 with it, and 0.69 and 0.75 when they were held for eight epochs more instead; mAP@0.75 was 0.36 and 0.38 against 0.34 and 0.34. (Forty pictures to judge by are few: from epoch to epoch a run moves
+# - **That the convolutions learn is worth a little, here.** In earlier runs with two other seeds mAP at IoU 0.5 was 0.72 and 0.77 with it, and 0.69 and 0.75 when they were held for eight epochs more instead; mAP at 0.75 was 0.36 and 0.38 against 0.34 and 0.34. (Forty pictures to judge by are few: from epoch to epoch a run moves
 #   by up to five points.) Three epochs of eighty pictures are not much to teach ImageNet's convolutions stars and rings. **With 300 pictures** and 150 proposals each, one run had 0.89 with it and 0.84 without, and 0.59 against 0.52 at IoU 0.75.
 # - **Against R-CNN it is as good at finding, and less exact.** At IoU 0.5 R-CNN had 0.70 to 0.77 with eighty pictures and 0.87 with 300 (lesson 07). At 0.75 it had about 0.5 and 0.72, and SPP-net was not far from that. Least squares with its strong penalty is at home with few examples. The new layers here have half
 #   a million weights: in the end they know the training boxes by heart, and the unseen ones less well. They gain more from more pictures. (SPP-net had 0.74 to 0.85 at IoU 0.5, so with eighty pictures it is ahead there, too.)

@@ -10,7 +10,7 @@ Five detectors were measured on one and the same quiet core, on the same hundred
 | | A | B | C | D | E |
 |---|---|---|---|---|---|
 | milliseconds a picture | 9 | 10 | 17 | 77 | 287 |
-| mAP@0.5 | 0.93 | 0.95 | 0.96 | 0.90 | 0.83 |
+| mAP at 0.5 | 0.93 | 0.95 | 0.96 | 0.90 | 0.83 |
 | mAP, IoU 0.5 to 0.95 | 0.59 | 0.66 | 0.71 | 0.57 | 0.62 |
 
 Who is beaten by nobody, by each of the two scores? Is E worse than D? Three people ask you for a detector: one counts fish from 60
@@ -27,7 +27,7 @@ A good answer reads the table by what is needed, and not by its largest number.
   0.57). So E finds less and lies closer where it finds; D beats it at 0.5, for it is faster, too, and by the other score neither beats the
   other.
 - **60 pictures a second** leave 1000 / 60 = 16.7 milliseconds a picture. A and B keep up with 9 and 10; C, with 17, falls behind by a
-  little, and a little is enough for a queue that only grows. For counting it matters that a fish is found, so look at mAP@0.5: B, if the
+  little, and a little is enough for a queue that only grows. For counting it matters that a fish is found, so look at mAP at 0.5: B, if the
   7 milliseconds that are left suffice for everything else.
 - **Lengths** depend on where a box ends, so the second score counts: C. 10,000 pictures at 17 milliseconds are 170 seconds; even E would
   take 48 minutes. Time is no argument here. But a box is as long as the fish only if the fish lies level.
