@@ -399,11 +399,13 @@ from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights, maskrcnn
 from course.models.mask_rcnn import from_torchvision
 
 torch.manual_seed(0)
-blank = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, box_score_thresh=0.0, box_detections_per_img=10, min_size=200).eval()
+photograph = cat().double()
+options = {"box_score_thresh": 0.0, "box_detections_per_img": 10, "min_size": 200}
+blank = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, **options).double().eval()
 with torch.no_grad():
-    (expected,), (got,) = blank([cat()]), from_torchvision(blank)([cat()])
+    (expected,), (got,) = blank([photograph]), from_torchvision(blank)([photograph])
 for name, values in expected.items():
-    torch.testing.assert_close(got[name], values, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(got[name], values)
 print(f"{len(expected['boxes'])} boxes with their masks, {list(expected['masks'].shape)}: the same as torchvision's.")
 
 # %% [markdown]

@@ -127,7 +127,7 @@ with torch.no_grad():
         print(f"{title:13}{1000 * searching:7.0f} ms{1000 * computing:8.0f} ms{1000 * total:9.0f} ms{work:13.0f}")
 
 # %% [markdown]
-# - **The sliding window** is features only, 1101 times. **R-CNN** is five parts in six features, a hundred times; the sixth is selective search. Whoever shares the pass gets rid of the five, and has SPP-net.
+# - **The sliding window** is features only, 1101 times. **R-CNN** is mostly features as well, a hundred times; the rest is selective search. Whoever shares the pass gets rid of the most part, and has SPP-net.
 # - **SPP-net and Fast R-CNN** wait for selective search for half of their time or more. No better network helps them. (Their one pass costs more than that of the others because they enlarge the picture to 256 pixels: four times the work.)
 # - **Faster R-CNN** has no such column any more. Besides the features it has to move and suppress its anchors, and to look at a hundred regions.
 # - **YOLO and SSD** are the trunk, and little else. To be faster than that one needs another trunk.
