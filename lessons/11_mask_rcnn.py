@@ -384,7 +384,7 @@ for name, (semantic, instances) in both.items():
 
 # %%
 # NBVAL_IGNORE_OUTPUT
-segwidgets.xray(model, picture, classes=CLASSES)
+segwidgets.xray(model, picture, classes=CLASSES, joints=KEYPOINTS)
 
 # %% [markdown]
 # The anchor is one of stride 16; the region is read at stride 8. They need not be the same: an anchor has to have *seen* an object of its size, and a region is cut into 7 × 7 bins, which takes a map that is fine enough.

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 
 import segwidgets
 from course.data.photos import cat
-from course.data.shapes import CLASSES, Shapes
+from course.data.shapes import CLASSES, KEYPOINTS, Shapes
 from course.figures import show_objects
 
 photo = F.interpolate(cat()[None, :, :, 75:375], size=(128, 128), mode="bilinear", antialias=True)[0]
@@ -392,7 +392,7 @@ show_points(points, xlabel="milliseconds a picture", ylabel="mAP of boxes", loga
 
 # %%
 # NBVAL_IGNORE_OUTPUT
-segwidgets.xray(detectors["Mask R-CNN"], picture, classes=CLASSES)
+segwidgets.xray(detectors["Mask R-CNN"], picture, classes=CLASSES, joints=KEYPOINTS)
 
 # %% [markdown]
 # <details><summary>Answer</summary>

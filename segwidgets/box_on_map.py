@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,14 @@ class Sheet:
     def box(self, place: Place) -> Tensor:
         """In whole pixels of the picture: one sees no difference, and can calculate."""
         return (torch.tensor(place, dtype=torch.float64) / self.factor + 0.5).floor()
+
+
+def squared(spans: Sequence[tuple[int, int]], sizes: Sequence[int], least: int = 1) -> list[tuple[int, int]]:
+    """Rows and columns of a map, (first, after the last) each, widened to as many of both, at least `least`; where the map has fewer, all
+    of it. A part that is shown so keeps its shape while the box is dragged, and nothing jumps under the pointer."""
+    side = max(least, *(last - first for first, last in spans))
+    starts = [max(0, min((first + last - side) // 2, size - side)) for (first, last), size in zip(spans, sizes, strict=True)]
+    return [(start, min(start + side, size)) for start, size in zip(starts, sizes, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,18 @@ from segwidgets.cells import counted
 from segwidgets.channel_map import ChannelMap, fit
 from segwidgets.followed import Followed
 from segwidgets.opened_detector import OpenedDetector, milliseconds, short
-from segwidgets.panels import Arrow, Bars, FieldBoxes, Film, Grid, Panel, Picture
+from segwidgets.panels import Arrow, Bars, FieldBoxes, Film, Grid, Panel, Picture, colours
 from segwidgets.roles import ROLES
-from segwidgets.sampling_points import SamplingPoints, painted
+from segwidgets.sampling_points import BLANK, SamplingPoints
 from segwidgets.trace import Trace, TraceStep
 
 ITS_LEVEL = "its level"
 MOST_DRAWN = 25  # proposals on the photograph
+SAME_PLACE = 0.01  # pixels
 MOST_DETECTIONS = 100  # drawn
 MOST_LABELLED = 6
 MOST_CLASSES = 8  # bars
-PICTURE, MAP = 8.0, 6.0  # units: how wide a photograph and a map are
+PICTURE, MAP, BARS = 8.0, 6.0, 8.0  # units: how wide a photograph, a map and bars with their names are
 TINT = np.array([213, 94, 0])  # of a mask: the colour of what is chosen
 PROPOSAL, DETECTION = ("proposal", ROLES["candidate"].light), ("the detection", ROLES["chosen"].light)
 OWN_BOX = 0  # on the photograph: the viewer's own box, then the proposals that are drawn, then anchor, proposal and detection
@@ -72,7 +73,7 @@ class DetectorStory:
         followed = self.followed
         steps = [self._first(), self._mapped(), *(self._scored(level) for level in range(len(self.stages.counts)))]
         if self.stages.proposals is not None:
-            steps.append(self._replaced() if followed.own else self._proposed())
+            steps += [self._replaced()] if followed.own else [self._before_suppression(), self._proposed()]
         if self._sampling is not None:
             steps.append(self._sampling.step(followed.name))
         if followed.scores is not None:
@@ -82,6 +83,8 @@ class DetectorStory:
             steps += [self._masked(), self._pasting()]
         if followed.joint_maps is not None:
             steps.append(self._peaked())
+        if followed.own:
+            steps.append(self._summed_up())
         return [*steps, self._traced_back()] if followed.origin else steps
 
     # ---- panels ---------------------------------------------------------------------------------------------------------
@@ -120,12 +123,13 @@ class DetectorStory:
         field = FieldBoxes("photograph", self.opened.shown(stages.anchors[best.flatten()]), self.opened.factor)
         wide = min(3.5, 12.0 / len(stages.counts))
         look = {"paint": "heat", "empty": True, "width": wide, "limits": (0.0, 1.0), "field": field}
-        return Grid(f"objectness {name}", np.zeros(value.shape), f"level {name}", str(list(stages.held_at(level).shape)), **look)
+        held = "objects" if stages.proposals is None else "objectness"
+        return Grid(f"objectness {name}", np.zeros(value.shape), f"{held} {name}", str(list(stages.held_at(level).shape)), **look)
 
     def _classes(self) -> Bars:
         count, shown = len(self.followed.scores), self._likeliest
         note = f"[{count}]" if count == len(shown) else f"[{count}], {len(shown)} shown"
-        return Bars("classes", np.zeros(len(shown)), [self.opened.classes[k] for k in shown], "its classes", note, True, 6.0)
+        return Bars("classes", np.zeros(len(shown)), [self.opened.classes[k] for k in shown], "its classes", note, True, BARS)
 
     def _detections(self) -> Picture:
         places = self.opened.on_photograph(self.stages.boxes[:MOST_DETECTIONS])
@@ -139,24 +143,27 @@ class DetectorStory:
         note = str(list(self.followed.mask_logits.shape))
         return Grid("mask", np.zeros((side, side)), "its class's mask", note, "heat", empty=True, width=MAP, limits=(0.0, 1.0))
 
-    def _pasted(self) -> Picture:
-        """The mask where it belongs: pixels above 0.5."""
+    def _pasted(self) -> Film:
+        """The photograph without its colours, and with the mask where it belongs: pixels above 0.5."""
         small, size = self.opened.pixels, self.opened.pixels.shape[:2]
         box = torch.from_numpy(self.opened.on_photograph(self.followed.box[None]))
         inside = paste_masks(self.followed.mask[None], box, size)[0].numpy() > 0.5  # [h, w]
         grey = np.repeat(small.mean(2, keepdims=True), 3, 2)
-        sheet = np.where(inside[..., None], 0.35 * grey + 0.65 * TINT, grey).round().astype(np.uint8)
+        frames = [each.round().astype(np.uint8) for each in (grey, np.where(inside[..., None], 0.35 * grey + 0.65 * TINT, grey))]
         note = f"[{self.opened.size[0]}, {self.opened.size[1]}]"
-        return Picture("pasted", sheet, note=note, width=PICTURE, boxes=Boxes(box.numpy(), None, measured=True))
+        return Film("pasted", frames, note=note, width=PICTURE, boxes=Boxes(box.numpy(), None, measured=True))
 
     def _joint_map(self) -> Film:
         maps = self.followed.joint_maps
-        sheet = painted(maps[self.joint].float())
-        return Film("joint", [np.full_like(sheet, 236), sheet], f"joint {self.joint}", str(list(maps.shape)), MAP, lossless=True)
+        plane = maps[self.joint].float()
+        low, high = float(plane.min()), float(plane.max())
+        sheet = colours("heat")[((plane - low) / max(high - low, 1e-12) * 255).round().int().numpy()]
+        name = self.opened.joint_name(self.joint)
+        return Film("joint", [np.full_like(sheet, BLANK), sheet], name, str(list(maps.shape)), MAP, lossless=True)
 
     def _seconds(self) -> Bars:
         seconds = self.stages.seconds
-        return Bars("time", [1000 * each for each in seconds.values()], list(seconds), "time", "ms", width=6.0)
+        return Bars("time", [1000 * each for each in seconds.values()], list(seconds), "time", "ms", width=BARS)
 
     # ---- steps ----------------------------------------------------------------------------------------------------------
 
@@ -188,11 +195,12 @@ class DetectorStory:
         first = divmod(int(value.argmax()), value.shape[1])
         score, part = ("RPN scores", "RPN") if stages.proposals is not None else ("heads score", "heads")
         time = f", all levels in [{self.opened.time(part)}|read]" if level == 0 else ""
-        step = fit(held[0])
+        step, likely = fit(held[0]), int((held >= 0.5).sum())
+        hold = "holds" if likely == 1 else "hold"
         drawn = f" Each cell is the best of {step} × {step} places." if step > 1 else ""
         return TraceStep(
             f"Level {name}: the {score} {counted(shapes, stages.word)} at each of {rows} × {columns} places{time}. "
-            f"[{int((held >= 0.5).sum())}|write] of {held.numel()} hold an object with a probability of at least 0.5, the best with "
+            f"[{likely}|write] of {held.numel()} {hold} an object with a probability of at least 0.5, the best with "
             f"[{short(float(held.max()))}|chosen].{drawn}",
             {
                 f"objectness {name}": {"chosen": [first]},
@@ -201,12 +209,21 @@ class DetectorStory:
             {f"objectness {name}": {cell: round(float(value[cell]), 3) for cell in np.ndindex(*value.shape)}},
         )
 
+    def _before_suppression(self) -> TraceStep:
+        best, _ = self._foremost
+        return TraceStep(
+            f"All {len(self.stages.anchors)} anchors, moved by their deltas. Drawn: the [{len(best)}|read] that are likeliest to hold an "
+            "object, before suppression.",
+            {"photograph": {"read": list(map(tuple, self.opened.shown(best)))}},
+        )
+
     def _proposed(self) -> TraceStep:
         count, drawn = len(self.stages.proposals), len(self._drawn)
-        few = f" Drawn: the best {drawn}." if drawn < count else ""
+        (best, kept), few = self._foremost, f" Drawn: the best {drawn}." if drawn < count else ""
         return TraceStep(
-            f"The anchors, moved by their deltas, and what suppression leaves of them, [{self.opened.time('proposals')}|read]: "
-            f"[{counted(count, 'proposal')}|write], of {len(self.stages.anchors)} anchors.{few}",
+            f"Of boxes that overlap, suppression leaves the best, [{self.opened.time('proposals')}|read]: {int(kept.sum())} of those "
+            f"{len(best)}. Of all anchors that makes [{counted(count, 'proposal')}|write].{few}",
+            {"photograph": {"suppressed": list(map(tuple, self.opened.shown(best[~kept])))}},
             boxes={"photograph": dict.fromkeys(range(1, 1 + drawn), "candidate")},
         )
 
@@ -222,12 +239,20 @@ class DetectorStory:
         time = (
             f", [{self.opened.time('box head')}|read] for all proposals," if self.stages.proposals is not None and not followed.own else ""
         )
-        others = "each class has a sigmoid of its own" if self.stages.alone else f"background with {short(float(followed.scores[0]))}"
         kind = self.stages.kind_of_region
         again = "" if followed.box is not None else f" No class of any {kind} reaches the model's threshold; this is the likeliest."
+        name, score, marks = classes[followed.label], short(followed.score), [(self._likeliest.index(self._first_class), 0)]
+        if self._wins:
+            others = "each class has a sigmoid of its own" if self.stages.alone else f"background with {short(float(followed.scores[0]))}"
+            said = f"[{name}|chosen] with [{score}|chosen], and {others}"
+        else:
+            foremost = followed.label == 1 + int(followed.scores[1:].argmax())
+            among = "the likeliest object is" if foremost else "what is followed is"
+            said = f"[{self._said_first('|chosen] with [')}|chosen]; {among} {name}, with [{score}|write]"
+            again = again if followed.d is None else f"{again} That is enough for the model's threshold."
         return TraceStep(
-            f"{followed.name}{time} is [{classes[followed.label]}|chosen] with [{short(followed.score)}|chosen], and {others}.{again}",
-            {"classes": {"chosen": [(self._likeliest.index(followed.label), 0)]}},
+            f"{followed.name}{time} is {said}.{again}",
+            {"classes": {"chosen": marks}},
             {"classes": {(i, 0): round(float(followed.scores[k]), 3) for i, k in enumerate(self._likeliest)}},
         )
 
@@ -240,22 +265,22 @@ class DetectorStory:
         reached = sum(score >= self.threshold for score in stages.found)
         drawn = sum(score >= self.threshold for score in stages.found[:MOST_DETECTIONS])
         few = f" Drawn: the best {drawn}." if drawn < reached else ""
+        scores = "scores" if reached == 1 else "score"
         return TraceStep(
             f"Within each class worse boxes that overlap a better one go, [{self.opened.time('NMS')}|read]: "
-            f"{counted(len(stages.found), 'detection')}, of which [{reached}|write] score at least {number(self.threshold)}.{few} "
+            f"{counted(len(stages.found), 'detection')}, of which [{reached}|write] {scores} at least {number(self.threshold)}.{few} "
             f"Followed: [{self._its_label}|chosen].",
-            {"detections": {"read": self._joints}},
             boxes={"detections": looks},
         )
 
     def _moved(self) -> TraceStep:
         last, among = len(self._drawn) + 3, min(len(self.stages.found), MOST_DETECTIONS)
         chosen, counts = BoxLook("chosen", self._its_label), self.followed.score >= self.threshold
-        words = "would be drawn" if counts else f"stays below {number(self.threshold)}, where the slider stands"
+        likeliest = "" if self._wins else ", the likeliest object"
+        words = "the box would be drawn" if counts else f"its score stays below {number(self.threshold)}, where the slider stands"
         return TraceStep(
-            f"Moved by its deltas for [{self.opened.classes[self.followed.label]}|chosen], alone, with nothing to suppress it: the box "
+            f"Moved by its deltas for [{self.opened.classes[self.followed.label]}|chosen]{likeliest}. Alone, with nothing to suppress it: "
             f"{words}. The model's own {counted(len(self.stages.found), 'detection')} beside it.",
-            {"detections": {"read": self._joints}},
             boxes={"photograph": {last: chosen}, "detections": self._reached | {among: chosen}},
             arithmetic=self._ways,
         )
@@ -275,6 +300,7 @@ class DetectorStory:
         time = "" if self.followed.own else f" Pasting took [{self.opened.time('pasting')}|read] for all."
         return TraceStep(
             f"Stretched over its box, [{number(round(x2 - x1))} × {number(round(y2 - y1))}|write] pixels, and cut at 0.5.{time}",
+            shows={"pasted": 1},
             boxes={"pasted": {0: "chosen"}},
         )
 
@@ -284,16 +310,30 @@ class DetectorStory:
         row, column = divmod(int(plane.argmax()), plane.shape[1])
         x, y = self.followed.keypoints[self.joint, :2].tolist()
         time = "" if self.followed.own else f", [{self.opened.time('keypoint head', 'joints')}|read] for all,"
-        joints = self._joints
+        joints, name = self._joints, self.opened.joint_name(self.joint)
         return TraceStep(
-            f"The keypoint head{time} says a heat map for each of {counted(len(joints), 'joint')}. That of joint {self.joint} peaks at row "
-            f"{row}, column {column}, with [{number(plane.max())}|chosen]; in the picture it is at x {number(round(x, 1))}, "
-            f"y {number(round(y, 1))}.",
+            f"The keypoint head{time} says a heat map for each of {counted(len(joints), 'joint')}, whatever the box holds, even an object "
+            f"that has none. That of {name} peaks at row {row}, column {column}, with [{number(plane.max())}|chosen]; in the picture it is "
+            f"at x {number(round(x, 1))}, y {number(round(y, 1))}.",
             {
                 "joint": {"chosen": [(column - 0.5, row - 0.5, column + 1.5, row + 1.5)]},
                 "detections": {"read": joints, "chosen": [joints[self.joint]]},
             },
             shows={"joint": 1},
+        )
+
+    def _summed_up(self) -> TraceStep:
+        """What the heads made of the viewer's own box: where it is dragged, this is the step that stands there."""
+        followed = self.followed
+        moved = float((followed.box - self.stages.outwards(followed.region)).abs().max())
+        seen = "" if self._wins else f"; the likeliest object is {self.opened.classes[followed.label]}, with {short(followed.score)}"
+        mask = followed.mask
+        cells = "" if mask is None else f", and [{int((mask > 0.5).sum())}|write] of the {mask.numel()} cells of its mask are above 0.5"
+        return TraceStep(
+            f"In all, [your box|write] is [{self._its_label}|chosen]{seen}. Its sides moved by up to [{number(round(moved, 1))}|chosen] "
+            f"pixels{cells}.",
+            {"classes": {"chosen": [(self._likeliest.index(self._first_class), 0)]}},
+            arithmetic=self._ways,
         )
 
     def _traced_back(self) -> TraceStep:
@@ -343,6 +383,13 @@ class DetectorStory:
         return none if self.stages.proposals is None else self.stages.proposals[:MOST_DRAWN]
 
     @cached_property
+    def _foremost(self) -> tuple[Tensor, Tensor]:
+        """The moved anchors with the best objectness, [B, 4], and which of them are proposals, bool [B]."""
+        best = self.stages.moved[self.stages.held.topk(min(MOST_DRAWN, len(self.stages.held))).indices]
+        apart = (best[:, None] - self.stages.proposals).abs().amax(2)  # [B, P]
+        return best, (apart < SAME_PLACE).any(1)
+
+    @cached_property
     def _likeliest(self) -> Sequence[int]:
         """Classes whose bars are shown, in their order: the background, the one that counts and the likeliest."""
         scores = self.followed.scores.clone()
@@ -375,6 +422,22 @@ class DetectorStory:
         plane = level[min(self.channel, len(level) - 1)].float()
         return SamplingPoints(plane, self.followed.region, 0, pooling)
 
+    @cached_property
+    def _first_class(self) -> int:
+        """What the heads say it is: the class that is followed, if neither the background nor another one scores higher."""
+        scores, label = self.followed.scores, self.followed.label
+        return label if scores is None or self.stages.alone else int(scores.argmax())
+
+    def _said_first(self, between: str) -> str:
+        return f"{self.opened.classes[self._first_class]}{between}{short(float(self.followed.scores[self._first_class]))}"
+
+    @property
+    def _wins(self) -> bool:
+        return self._first_class == self.followed.label
+
     @property
     def _its_label(self) -> str:
+        """Of the viewer's own box what it is said to be, also background; a detection goes by its class."""
+        if self.followed.own and not self._wins:
+            return self._said_first(" ")
         return f"{self.opened.classes[self.followed.label]} {short(self.followed.score)}"

@@ -310,7 +310,7 @@ class _Story:
         known = [j for j in range(len(found.names)) if found.true(j)]
         if known:
             mean = math.fsum(found.distance(j) for j in known) / len(known)
-            caption += f" From [{counted(len(known), 'true place')}|truth], the mean distance is [{_pixels(mean)}|chosen]."
+            caption += f" From [{counted(len(known), 'true place')}|truth], the mean distance is {_pixels(mean)}."
         return TraceStep(caption, shows={"photograph": ALL, "joint": EVERY})
 
     # ---- what they share ------------------------------------------------------------------------------------------------

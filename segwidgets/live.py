@@ -17,11 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import operator
-import signal
 import threading
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -31,6 +29,7 @@ from torch import Tensor
 
 from segwidgets.boxes import Place
 from segwidgets.inputs import MOST_PIXELS
+from segwidgets.interrupts import interruptible, main_loop
 from segwidgets.panels import Film, Grid, Panel, Picture
 from segwidgets.player import Player
 from segwidgets.trace import Cell, Trace
@@ -199,7 +198,10 @@ class Upload:
             return held if sent else None
         if "buffer" not in sent:
             raise ValueError(f"the picture {sent['name']!r} is no longer here; choose it again")
-        return Uploaded(_read(buffers[sent["buffer"]], max_bytes=MOST_BYTES), sent["key"], sent["name"])
+        try:
+            return Uploaded(_read(buffers[sent["buffer"]], max_bytes=MOST_BYTES), sent["key"], sent["name"])
+        except ValueError as wrong:
+            raise ValueError(f"{sent['name']}: {wrong}") from None
 
     def wire(self) -> dict:
         return {"bytes": MOST_BYTES}
@@ -263,6 +265,7 @@ class Live(Player):
         values = {setting.name: setting.value for setting in settings}
         self._held = values  # as `_values`, with the pictures of uploads
         self._lock = threading.RLock()  # JupyterLab may bring a message on another thread while one is computing
+        self._loop = main_loop()
         self._whole: tuple[Trace, dict, dict] | None = None  # what was there before an answer that isn't complete yet
         self._open: tuple[Iterator[None], object] | None = None  # that answer, and the question's id
         *_, trace = _traces(compute(**values))
@@ -373,7 +376,7 @@ class Live(Player):
         """Whether there may be more. Whatever goes wrong, the view is answered: one that waits would never ask again."""
         error, more = "", False
         try:
-            with _interruptible(), self._lock:
+            with interruptible(self._loop), self._lock:
                 try:
                     more = next(answers, self) is None
                 finally:  # still under the lock: a moment later it may be another thread's
@@ -407,19 +410,6 @@ def _traces(answer: Trace | Generator[Trace]) -> Iterator[Trace]:
         yield trace
     if trace is None and isinstance(answer, Generator):
         raise TypeError("the function of a Live yields at least one Trace; it yielded none")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Between messages a kernel ignores interrupts; those of the viewer must reach the function all the same."""
-    deaf = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    if deaf:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        if deaf:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _plain(held: Mapping) -> dict:

@@ -1,4 +1,4 @@
-"""`segwidgets.masks`: from the 28 × 28 probabilities of a mask head to pixels: one mask a class, pasted into the box, cut at a threshold.
+"""`segwidgets.masks`: from the 28 × 28 probabilities of a mask head to pixels: one mask per class, pasted into the box, cut at a threshold.
 
 K. He, G. Gkioxari, P. Dollár and R. Girshick, "Mask R-CNN", 2017, arXiv:1703.06870, section 3: a sigmoid for each class, so that classes do
 not compete; the box's class says which mask counts. Section 3.1: it is resized to the box and made binary at 0.5.
@@ -192,7 +192,7 @@ class _Story:
         named = Boxes(places, roles, [found.classes[k] for k in found.shown], measured=True)
         shape = f"[{len(found.classes)}, {cells}, {cells}]"
         few = "" if len(found.shown) == len(found.classes) else f", {len(found.shown)} shown"
-        return Picture("channels", sheet, "a mask a class", shape + few, width=7.0, lossless=True, boxes=named)
+        return Picture("channels", sheet, "one mask per class", shape + few, width=7.0, lossless=True, boxes=named)
 
     def _mask(self) -> Grid:
         """The mask that is looked at; each cell knows its place under the box."""
@@ -219,7 +219,7 @@ class _Story:
             legend = JUDGEMENT
             frames.append(self._against_truth(grey, inside))
         small = [shrunk(frame)[0] for frame in frames]
-        boxes = Boxes([self._zoomed(tuple(self.found.boxes[self.d].tolist()))], "chosen", measured=True)
+        boxes = Boxes([self._zoomed(tuple(self.found.boxes[self.d].tolist()))], "read", measured=True)  # orange is what is too much
         title, note = "pasted", f"[{y2 - y1}, {x2 - x1}]"
         wide = 8.0 * min(1.0, part.shape[1] / part.shape[0])  # nor higher than that
         return Film("pasted", small, title, note, width=wide, lossless=True, legend=legend, boxes=boxes)

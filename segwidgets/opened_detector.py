@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.nn.functional import max_pool2d
 from course.ops.boxes import clip_boxes
 from course.ops.step import number
 from segwidgets.boxes import Place
-from segwidgets.cells import class_names
+from segwidgets.cells import MOST_LETTERS, class_names, counted
 from segwidgets.channel_map import fit, loudest
 from segwidgets.detector_stages import DetectorStages
 from segwidgets.followed import Followed, detection, likeliest, own_box
@@ -27,7 +28,7 @@ MOST_CHOICES = 12  # detections that can be chosen
 class OpenedDetector:
     """The picture and what the model said of it."""
 
-    def __init__(self, model, image, classes):
+    def __init__(self, model, image, classes, joints: Sequence[str] | None = None):
         picture = pixels(image)
         self.title = f"X-ray: {type(model).__name__}"
         self.size = picture.shape[:2]
@@ -38,6 +39,7 @@ class OpenedDetector:
             raise ValueError(f"the model has {len(self.stages.levels)} levels; {MOST_LEVELS} can be shown")
         self.device = str(next((each.device for each in model.parameters()), "cpu"))
         self.classes = self._names(classes)
+        self.joint_names = self._names_of_joints(joints)
 
     def _names(self, classes) -> list[str]:
         """Of all classes, the background first."""
@@ -54,6 +56,16 @@ class OpenedDetector:
             raise ValueError(f"classes holds {len(names)} names; the model has {known - 1} classes, and background")
         return ["background", *names]
 
+    def _names_of_joints(self, joints) -> list[str]:
+        if joints is None:
+            return []
+        if isinstance(joints, str) or not isinstance(joints, Sequence) or not joints or not all(isinstance(name, str) for name in joints):
+            raise ValueError(f"joints is {joints!r}; it takes the names of the model's joints")
+        seen = self.joints or self.stages.found  # where nothing is detected, the keypoint head may not have run
+        if seen and len(joints) != self.joints:
+            raise ValueError(f"joints holds {len(joints)} names; the model has {counted(self.joints, 'joint')}")
+        return [name.replace("_", " ")[:MOST_LETTERS] for name in joints]
+
     @cached_property
     def names(self) -> list[str]:
         """Of the detections that can be chosen, the best ones."""
@@ -63,6 +75,10 @@ class OpenedDetector:
     def joints(self) -> int:
         """How many joints have heat maps."""
         return 0 if self.stages.joint_maps is None else self.stages.joint_maps.shape[1]
+
+    def joint_name(self, joint: int) -> str:
+        """ "joint 5 (left shoulder)", or "joint 5" where no names are known."""
+        return f"joint {joint}" + (f" ({self.joint_names[joint]})" if joint < len(self.joint_names) else "")
 
     def place_of(self, box) -> Place:
         """Where a box in pixels of the picture as given lies on the photograph as shown; without one that of the middle.

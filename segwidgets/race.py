@@ -364,7 +364,7 @@ class _Story:
         if now is None or now.title != title:
             return []
         if now.warm is None:
-            return [TraceStep(f"[{title}|read] has its warm-up call, which does not count.", running)]
+            return [TraceStep(f"[{title}|read] has its warm-up call, which does not count. Its bar stands still meanwhile.", running)]
         grows = {"writes": {"seconds": {(i, 0): now.warm}}, "grows": {"seconds": max(now.warm, 0.001)}}
         return [
             TraceStep(f"[{title}|read] is running, and is timed. Its warm-up call took {number(_rounded(now.warm))} s.", running, **grows)
@@ -402,7 +402,7 @@ class _Story:
             {"seconds": {"chosen": [(i, 0)]}},
             {"seconds": {(i, 0): seconds}},
             shows={_id(title): 1},
-            notes={_id(title): f"{counted(reached, 'object')}, {number(seconds)} s"},
+            notes={_id(title): self._note(title)},
             boxes={_id(title): looks} if looks else {},
             arithmetic=", ".join(said) + (f" and {reached - len(said)} more" if reached > len(said) else ""),
         )
@@ -412,14 +412,28 @@ class _Story:
         return found["labels"][:first].tolist(), found["scores"][:first].tolist()
 
     def _last(self) -> TraceStep:
+        """Short bars look alike: under each name stands how many times as long as the fastest it took."""
         seconds = self.seconds
-        fastest, slowest = min(seconds, key=seconds.get), max(seconds, key=seconds.get)
-        times = f", {number(_rounded(seconds[slowest] / seconds[fastest]))} times as fast as {slowest}" if fastest != slowest else ""
+        fastest, *others = sorted(seconds, key=seconds.get)
+        others = others if seconds[fastest] else []  # less than the clock's resolution
+        times = {title: number(_rounded(seconds[title] / seconds[fastest])) for title in others}
+        compared = f', {times[others[-1]]} times as fast as "{others[-1]}"' if others and seconds[others[-1]] > seconds[fastest] else ""
         return TraceStep(
-            f"All are through. The fastest: [{fastest}|chosen] with [{number(seconds[fastest])} s|write]{times}.",
+            f"All are through. The fastest: [{fastest}|chosen] with [{number(seconds[fastest])} s|write]{compared}. {self._counts()}",
             {"seconds": {"chosen": [(self.titles.index(fastest), 0)]}},
+            notes={_id(title): f"{self._note(title)}, {times[title]} ×" for title in others},
             measured=True,
         )
+
+    def _counts(self) -> str:
+        fewest, most = min(self.reached.values()), max(self.reached.values())
+        if fewest == most:
+            return f"{'It' if len(self.reached) == 1 else 'Each'} found {counted(most, 'object')}."
+        few, many = (listed([title for title, each in self.reached.items() if each == count], 3) for count in (fewest, most))
+        return f"Found: from {counted(fewest, 'object')} ({few}) to {most} ({many})."
+
+    def _note(self, title: str) -> str:
+        return f"{counted(self.reached[title], 'object')}, {number(self.seconds[title])} s"
 
     def _class_of(self, label: int) -> str:
         return self.classes[label - 1] if 1 <= label <= len(self.classes) else f"class {label}"

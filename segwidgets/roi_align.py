@@ -17,7 +17,7 @@ from torch import Tensor
 from course.ops import arguments
 from course.ops import roi as operations
 from course.ops.step import Step, listing, number
-from segwidgets.box_on_map import Layer, Sheet, box_of
+from segwidgets.box_on_map import Layer, Sheet, box_of, squared
 from segwidgets.boxes import Boxes, BoxLook, Place
 from segwidgets.inputs import check_keywords
 from segwidgets.live import Choice, DragBox, Live, PickCell, Slider
@@ -33,7 +33,8 @@ MOST_DRAWN = 1024  # points on the map
 MOST_SINGLE = 9  # bins that are filled one after another
 MOST_RATIO = 4  # where the slider ends
 DOT = 0.11  # half the side of a point, in cells
-GRID, CELL = 6.0, 2.0  # units: how wide and high the cells of the bin are together, and at most one
+GRID = 6.0  # units: how wide and high the cells around the bin are together
+LEAST = 3  # rows and columns of them
 SIDES = ("left edge", "upper edge", "right edge", "lower edge")
 GIVEN, READ, SNAPPED = range(3)  # the boxes on the photograph, by their numbers
 ON_MAP, SNAPPED_ON_MAP = range(2)  # and those on the map, and in the enlarged part of it
@@ -116,7 +117,8 @@ class _Aligning:
         snapped = torch.tensor([[0, *self.snapped]], dtype=plane.dtype)
         # As many points as here: with one a cell, rounding would change how many there are, too.
         self.warped = operations.roi_align(plane, snapped, bins, 1.0, len(self.ys[0]), True)[0, 0].float()  # [PH, PW]
-        self.down, self.across = (self._region(axis) for axis in (0, 1))
+        spans = squared([self._region(axis) for axis in (0, 1)], plane.shape[2:], least=LEAST)
+        self.down, self.across = (range(*span) for span in spans)
 
     def trace(self) -> Trace:
         forward = [self._first(), self._projected(), self._half(), self._sampled(), *self._interpolated(), self._mean(), *self._others()]
@@ -165,7 +167,7 @@ class _Aligning:
         """Something of each cell around the bin, as numbers if they can be read from the back row."""
         scale, sides = self.sheet.factor / self.layer.scale, values.shape
         places = np.array([(x, y, x + 1, y + 1) for y, x in itertools.product(self.down, self.across)]) * scale
-        look = {"note": str(list(sides)), "width": sides[1] * min(CELL, GRID / max(sides)), "empty": id == "weights"}
+        look = {"note": str(list(sides)), "width": GRID * min(1.0, sides[1] / sides[0]), "empty": id == "weights"}
         look["field"] = FieldBoxes("photograph", places, self.sheet.factor)
         if max(sides) <= MOST_NUMBERS:
             names = {"row_names": [str(row) for row in self.down], "column_names": [str(column) for column in self.across]}
@@ -338,9 +340,10 @@ class _Aligning:
     def _compared(self) -> TraceStep:
         bins = list(np.ndindex(*self.layer.bins))
         more, count = int((self.pooled > self.output).sum()), len(bins)
-        larger = f"It is larger in [{more}|write] of {count}" if count > 1 else f"It is {'larger' if more else 'not larger'}"
+        which = f" in [{more}|write] of {count}" if count > 1 else ""
         return TraceStep(
-            f"All bins: RoI pooling gives the maximum, RoIAlign the mean. {larger}, on average by "
+            f"All bins: RoI pooling gives the maximum, RoIAlign the mean. RoI pooling's "
+            f"is {'larger' if more or count > 1 else 'not larger'}{which}, on average by "
             f"{number((self.pooled - self.output).mean())}. Part of that is the maximum, part the rounding.",
             {"pooled": {"write": bins}, "output": {"read": bins}},
             {"pooled": {cell: float(self.pooled[cell]) for cell in bins}},
@@ -401,8 +404,8 @@ class _Aligning:
         (top, bottom), (left, right) = self.pooled_cells
         return left, top, max(left, right), max(top, bottom)
 
-    def _region(self, axis: int) -> range:
-        """The rows or columns that are enlarged: those that the bin touches, its points read, or RoI pooling reads; at least one."""
+    def _region(self, axis: int) -> tuple[int, int]:
+        """The rows or columns, (first, after the last), that the bin touches, its points read, or RoI pooling reads; at least one."""
         size = self.layer.plane.shape[2 + axis]
         edges = self._bin_edges(self.bin)[1 - axis :: 2]
         read = [cell[2 + axis] for step in self.looked_up for cell in step.reads["features"]]
@@ -410,7 +413,7 @@ class _Aligning:
         first = min([math.floor(edges[0]), *read, *([first] if first < last else [])])
         last = max([math.ceil(edges[1]), *(1 + cell for cell in read), *([last] if first < last else [])])
         first, last = min(max(first, 0), size - 1), min(max(last, 1), size)
-        return range(first, max(last, first + 1))
+        return first, max(last, first + 1)
 
     def _values(self) -> np.ndarray:
         return self.layer.plane[0, 0, self.down.start : self.down.stop, self.across.start : self.across.stop].float().numpy()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,12 +17,14 @@ from torch import Tensor
 from course.ops.roi import roi_points
 from course.ops.step import number
 from segwidgets.box_heads import Pooling
+from segwidgets.box_on_map import squared
 from segwidgets.boxes import Boxes, Place
-from segwidgets.panels import Grid, Picture, colours
+from segwidgets.panels import Film, Grid, colours
 from segwidgets.trace import Cell, TraceStep
 
-MOST_DOTS = 1024
-DOT = 0.1  # half the side of a point, in cells
+BLANK, DARK = 236, 40  # grey levels: of a map that is not read yet, and of the points on it
+SHEET = 240  # pixels along a side of the map as drawn, about; a point takes 3 × 3 of them, so that many leave the map to be seen
+CHOSEN = 6.0  # half the side of the mark around a point, in those pixels
 
 
 class SamplingPoints:
@@ -39,36 +42,41 @@ class SamplingPoints:
         self.ys, self.xs = points.y[0].tolist(), points.x[0].tolist()  # [PH][SH], [PW][SW]
         self.point = tuple(axis[len(axis) // 2][0] for axis in (self.ys, self.xs))  # the first of the bin in the middle
 
-    def panels(self, width: float) -> list[tuple[str, Picture | Grid]]:
+    def panels(self, width: float) -> list[tuple[str, Film | Grid]]:
         """The map around the region, and the weights of a point, each with the name of what leads to it."""
         (top, bottom), (left, right) = self._part
         part = painted(self.plane)[top:bottom, left:right]
-        box = np.array(self._read) - (left, top, left, top)
-        note = str(list(self.pooling.output_size))
+        box = np.array(self._on_sheet(self._read))
+        note = f"read in {self.pooling.output_size[0]} × {self.pooling.output_size[1]} bins"
+        sheet = part.repeat(self._fine, 0).repeat(self._fine, 1)
+        frames = [np.full_like(sheet, BLANK), self._dotted(sheet)]
         wide = width * min(1.0, part.shape[1] / part.shape[0])
         on_map = Boxes(box[None], None, measured=True)
         rows, columns = self._sides
         names = {"row_names": [str(row) for row in rows], "column_names": [str(column) for column in columns]}
         return [
-            ("RoIAlign", Picture("sampling", part, f"RoIAlign, level {self.level}", note, width=wide, lossless=True, boxes=on_map)),
+            ("RoIAlign", Film("sampling", frames, f"level {self.level}, around it", note, wide, lossless=True, boxes=on_map)),
             ("", Grid("weights", np.zeros((len(rows), len(columns))), "weights", "of a point", empty=True, **names)),
         ]
 
     def step(self, region: str) -> TraceStep:
         """All points, and one of them in numbers; `region` is what is read."""
         cells, (y, x), (rows, columns) = self._weights, self.point, self._sides
-        dots = [self._dot(point) for point in itertools.product(itertools.chain(*self.ys), itertools.chain(*self.xs))]
-        marks = {"write": [dot for dot in dots if dot][:MOST_DOTS], "chosen": [dot for dot in (self._dot(self.point),) if dot]}
+        px, py = self._on_sheet((x + 0.5, y + 0.5))
+        marks = {"write": [self._on_sheet(self._middle_bin)]}
+        marks |= {"chosen": [(px - CHOSEN, py - CHOSEN, px + CHOSEN, py + CHOSEN)]} if self._on_map(self.point) else {}
         values = {cell: float(self.plane[cell]) for cell in cells}
         terms = " + ".join(f"{number(round(weight, 3))} × {_bracketed(values[cell])}" for cell, weight in cells.items())
         value = sum(weight * values[cell] for cell, weight in cells.items())
         (down, across), (height, width) = self.pooling.output_size, (len(self.ys[0]), len(self.xs[0]))
         return TraceStep(
-            f"{region} is read from level {self.level}, {down} × {across} bins of {height} × {width} points. The [point|chosen] at row "
-            f"{number(round(y, 2))}, column {number(round(x, 2))} is the mean of the cells around it, with weights that sum up to 1.",
+            f"{region} is read from level {self.level}, {down} × {across} bins of {height} × {width} points. In the "
+            f"[middle bin|write] the [point|chosen] at row {number(round(y, 2))}, column {number(round(x, 2))} is the mean of the cells "
+            "around it, with weights that sum up to 1.",
             {"sampling": marks},
             {"weights": {(rows.index(row), columns.index(column)): round(weight, 3) for (row, column), weight in cells.items()}},
             arithmetic=f"{terms} = {number(value)}",
+            shows={"sampling": 1},
             boxes={"sampling": {0: "read"}},
         )
 
@@ -86,8 +94,9 @@ class SamplingPoints:
 
     @property
     def _sides(self) -> tuple[list[int], list[int]]:
-        """Rows and columns of the cells around the point."""
-        return tuple(sorted({cell[axis] for cell in self._weights}) for axis in (0, 1))
+        """Rows and columns of the cells around the point; two of both at the map's edge, too, so that no panel changes its size."""
+        found = [sorted({cell[axis] for cell in self._weights}) for axis in (0, 1)]
+        return tuple(list(range(*span)) for span in squared([(each[0], each[-1] + 1) for each in found], self.plane.shape, least=2))
 
     @property
     def _read(self) -> Place:
@@ -99,20 +108,43 @@ class SamplingPoints:
 
     @cached_property
     def _part(self) -> list[tuple[int, int]]:
-        """Rows and columns of the map that are shown: the region's, with a cell around it."""
+        """Rows and columns of the map that are shown: the region's, with a cell around it, and as many of both."""
         x1, y1, x2, y2 = self._read
         spans = []
         for low, high, side in zip((y1, x1), (y2, x2), self.plane.shape, strict=True):
             first = min(max(0, math.floor(low) - 1), side - 1)
             spans.append((first, max(min(side, math.ceil(high) + 1), first + 1)))
-        return spans
+        return squared(spans, self.plane.shape)
 
-    def _dot(self, point: tuple[float, float]) -> Place | None:
-        """A point (row, column) as a small square on the part that is shown; None beside the map."""
-        (y, x), (height, width), ((top, _), (left, _)) = point, self.plane.shape, self._part
-        if not (-0.5 <= y <= height - 0.5 and -0.5 <= x <= width - 0.5):
-            return None
-        return x + 0.5 - DOT - left, y + 0.5 - DOT - top, x + 0.5 + DOT - left, y + 0.5 + DOT - top
+    @property
+    def _middle_bin(self) -> Place:
+        """The bin that the point is in, in cells."""
+        x1, y1, x2, y2 = self._read
+        (down, across), (high, wide) = self.pooling.output_size, (y2 - y1, x2 - x1)
+        row, column = down // 2, across // 2
+        return x1 + column * wide / across, y1 + row * high / down, x1 + (column + 1) * wide / across, y1 + (row + 1) * high / down
+
+    @property
+    def _fine(self) -> int:
+        """Pixels along a side of a cell as drawn."""
+        return max(1, round(SHEET / max(last - first for first, last in self._part)))
+
+    def _on_sheet(self, place: Sequence[float]) -> tuple[float, ...]:
+        """x, y or x1, y1, x2, y2 in cells, in pixels of the part that is shown."""
+        (top, _), (left, _) = self._part
+        return tuple((side - (left, top)[i % 2]) * self._fine for i, side in enumerate(place))
+
+    def _dotted(self, sheet: np.ndarray) -> np.ndarray:
+        """The part that is shown, with all points; those beside the map read nothing."""
+        dotted = sheet.copy()
+        for y, x in itertools.product(itertools.chain(*self.ys), itertools.chain(*self.xs)):
+            if self._on_map((y, x)):
+                column, row = (int(side) for side in self._on_sheet((x + 0.5, y + 0.5)))
+                dotted[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = DARK
+        return dotted
+
+    def _on_map(self, point: tuple[float, float]) -> bool:
+        return all(-0.5 <= place <= side - 0.5 for place, side in zip(point, self.plane.shape, strict=True))
 
 
 def look(plane: Tensor) -> tuple[str, tuple[float, float]]:

@@ -27,7 +27,7 @@ from segwidgets.trace import Cell, Trace, TraceStep
 
 MOST_CLASSES = 8  # bars
 MOST_NAMED = 12  # classes in the legend
-PICTURE, MAP, SMALL = 8.0, 6.0, 4.0  # units: how wide a photograph and a map are
+PICTURE, MAP, BARS = 8.0, 6.0, 8.0  # units: how wide a photograph, a map and bars with their names are
 
 
 def segmenter_xray(
@@ -147,9 +147,9 @@ class _Story:
             self.of_class.grid("probability", f"P({self._name})", str(size), MAP, (0.0, 1.0)),
             Film("labels", opened.frames, "labels", str(size), PICTURE, lossless=True, legend=self._legend()),
             Bars(
-                "classes", np.zeros(len(self._likeliest)), [opened.classes[k] for k in self._likeliest], "the pixel", self._note, True, 6.0
+                "classes", np.zeros(len(self._likeliest)), [opened.classes[k] for k in self._likeliest], "the pixel", self._note, True, BARS
             ),
-            Bars("time", [1000 * each for each in stages.seconds.values()], list(stages.seconds), "time", "ms", width=6.0),
+            Bars("time", [1000 * each for each in stages.seconds.values()], list(stages.seconds), "time", "ms", width=BARS),
         ]
         head = "head" if "head" in stages.seconds else "heads"
         arrows = [
@@ -202,8 +202,9 @@ class _Story:
         shares = self.opened.labels.flatten().bincount(minlength=len(self.opened.classes)) / self.opened.labels.numel()  # [K]
         order = [k for k in shares.argsort(descending=True, stable=True).tolist() if shares[k] > 0]
         words = ", ".join(f"{self.opened.classes[k]} {_percent(float(shares[k]))}" for k in order[:MOST_CLASSES])
+        occur = "occurs" if len(order) == 1 else "occur"
         return TraceStep(
-            f"Each pixel takes its likeliest class: [{counted(len(order), 'class')}|write] of {len(shares)} occur.",
+            f"Each pixel takes its likeliest class: [{counted(len(order), 'class')}|write] of {len(shares)} {occur}.",
             shows={"labels": 1},
             arithmetic=words,
         )

@@ -37,6 +37,7 @@ def xray(
     box: Place | None = None,
     pixel: Cell | None = None,
     prepare: Callable[[Tensor], Tensor] | None = None,
+    joints: Sequence[str] | None = None,
     **unknown,
 ) -> Live:
     """A detector at work on a picture, stage by stage, and a detection followed back to where it comes from; or a segmentation network, and
@@ -60,6 +61,7 @@ def xray(
             no background.
         prepare: of a segmentation network: what the picture goes through before it, `[3, H, W]` → `[3, H', W']`. By default torchvision's
             get it normalised by ImageNet's mean and deviation, as their weights want it.
+        joints: of a detector with a keypoint head: the names of its joints, in its order.
 
     Raises:
         TypeError, ValueError: one sentence saying what can't be shown and what can.
@@ -68,7 +70,7 @@ def xray(
     check_keywords(unknown, xray)
     if is_segmenter(model):
         return segmenter_xray(model, image, classes, level, channel, pixel, prepare)
-    choice = PictureOfChoice(lambda image: OpenedDetector(model, image, classes), image)
+    choice = PictureOfChoice(lambda image: OpenedDetector(model, image, classes, joints), image)
     opened = choice.first
     levels = list(opened.stages.levels)
     if isinstance(detection, bool) or not isinstance(detection, int) or not 0 <= detection < max(1, len(opened.names)):

@@ -1,11 +1,12 @@
 // Questions to the kernel: one at a time, and of those that come meanwhile only the newest.
 
 const SLOW = 2000; // milliseconds after which it is said that an answer is awaited
+const TICK = 200; // milliseconds between two readings of the clock while an answer comes in parts
 
 export class Asking {
   /**
    * @param {(values: object, id: string) => void} send
-   * @param {(said: {text: string, wrong: boolean}) => void} say how it stands
+   * @param {(said: {text: string, wrong: boolean, passing?: boolean}) => void} say how it stands; `passing`: it will be another in a moment
    * @param {() => number} now in milliseconds
    * @param {(fn: () => void, delay: number) => any} later
    */
@@ -40,14 +41,22 @@ export class Asking {
   answered({ id, error, more = false }) {
     const question = [this.asked, this.following].find((each) => each?.id === id);
     if (!question) return false;
-    const took = Math.round(this.now() - question.at);
+    const ticking = this.following === question;
     if (this.asked === question) this.asked = null;
     this.following = more ? question : null;
     if (error) this.say({ text: error, wrong: true });
-    else this.say({ text: more ? `at work: ${(took / 1000).toFixed(1)} s` : `answered in ${took} ms`, wrong: false });
+    else if (!more) this.say({ text: `answered in ${Math.round(this.now() - question.at)} ms`, wrong: false });
+    else if (!ticking) this.tick(question);
     const next = this.waiting;
     this.waiting = null;
     if (next) this.ask(next);
     return true;
+  }
+
+  /** A minute may pass between two parts of an answer: a clock that stood still would look as if the kernel hung. */
+  tick(question) {
+    if (this.following !== question) return;
+    this.say({ text: `at work: ${((this.now() - question.at) / 1000).toFixed(1)} s`, wrong: false, passing: true });
+    this.later(() => this.tick(question), TICK);
   }
 }

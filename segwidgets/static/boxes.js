@@ -29,16 +29,22 @@ export class BoxLayer {
     this.fitLabels();
   }
 
-  /** Moves to the left what of a label would be cut off at the picture's right. */
+  /** Moves labels that would be cut off at the picture's right, or lie on another: of two the one in front stays. */
   fitLabels() {
-    const across = this.root.clientWidth;
-    for (const [number, box] of this.shown) {
-      const words = box.firstChild;
-      if (words.hidden || words.style.left === "auto") continue;
+    const { clientWidth: width, clientHeight: height } = this.root;
+    const labelled = [...this.shown].filter(([, box]) => !box.firstChild.hidden);
+    const front = ([, one], [, other]) => Number(other.style.zIndex) - Number(one.style.zIndex);
+    const scale = width / this.spec.columns;
+    const taken = [];
+    const moves = labelled.toSorted(front).map(([number, box]) => {
+      const { offsetWidth: wide, offsetHeight: high } = box.firstChild;
       // Where it will stand: a box that glides is not there yet.
-      const start = (Math.max(0, this.looks[number].place[0]) / this.spec.columns) * across + box.clientLeft;
-      words.style.translate = `${Math.min(0, across - start - words.offsetWidth)}px`;
-    }
+      const start = labelCorner(this.looks[number].place, this.spec, scale, [wide, high], box.clientLeft);
+      const at = freePlace(start, this.looks[number].place.map((side) => side * scale), [wide, high], [width, height], taken);
+      taken.push([...at, at[0] + wide, at[1] + high]);
+      return [box.firstChild, `${at[0] - start[0]}px ${at[1] - start[1]}px`];
+    });
+    for (const [words, move] of moves) words.style.translate = move; // after all is measured
   }
 
   place(number, { role, label, place }) {
@@ -87,6 +93,29 @@ export function labelStyle([x1, y1, x2, y2], { columns, rows }) {
     top: inside ? percent(Math.max(0, -y1), y2 - y1) : "auto", bottom: inside ? "auto" : "100%",
     left: leftwards ? "auto" : percent(Math.max(0, -x1), x2 - x1), right: leftwards ? percent(Math.max(0, x2 - columns), x2 - x1) : "auto",
   };
+}
+
+/** The upper left corner of a label, in pixels of the screen, where `labelStyle` puts it; `edge` is how thick its box is drawn. */
+export function labelCorner(place, { columns, rows }, scale, [wide, high], edge) {
+  const { top, left } = labelStyle(place, { columns, rows });
+  const [x1, y1, x2] = place.map((side) => side * scale);
+  const x = left === "auto" ? Math.min(x2, columns * scale) - edge - wide : Math.max(0, x1) + edge;
+  return [x, top === "auto" ? y1 + edge - high : Math.max(0, y1) + edge];
+}
+
+/**
+ * Where a label stands best: at `start`, or else below its box, inside it above or below, or at its right or left, whatever is first in the picture
+ * and on no other label; at `start` if nothing is. All in pixels of the screen.
+ * @param {number[]} start its upper left corner @param {number[]} box @param {number[]} size @param {number[]} picture width and height
+ * @param {number[][]} taken boxes of labels that stand already @returns {number[]} its upper left corner
+ */
+export function freePlace(start, [x1, y1, x2, y2], [wide, high], picture, taken) {
+  const within = (x, most) => Math.max(0, Math.min(x, most));
+  const first = [within(start[0], picture[0] - wide), start[1]];
+  const others = [[first[0], y2], [first[0], y1], [first[0], y2 - high], [x2, y1], [x1 - wide, y1], [x2, y2 - high], [x1 - wide, y2 - high]];
+  const free = ([x, y]) => taken.every((other) => x >= other[2] || other[0] >= x + wide || y >= other[3] || other[1] >= y + high);
+  const inside = ([x, y]) => x >= 0 && y >= 0 && x + wide <= picture[0] && y + high <= picture[1];
+  return [first, ...others].find((at) => free(at) && (at === first || inside(at))) ?? first;
 }
 
 /** The number of the smallest box that is shown under a point of the picture, or -1. */

@@ -13,17 +13,25 @@ const WORTH = 1.15; // so much larger must a unit be for one more row: a row is 
  */
 export function fitPanels(sizes, { width, height = Infinity, largest, readable, gaps, titles = 44, fewest = 1 }) {
   let best = null;
+  const heights = sizes.map((size) => size.height);
+  const [highest, lowest] = [Math.max(...heights), Math.min(...heights)];
   for (let count = Math.min(fewest, sizes.length); count <= sizes.length; count++) {
+    // So many rows are at least that high; with more of them, too, no cell becomes larger.
+    if (best && (height - count * titles) / (highest + (count - 1) * lowest) <= best.unit) break;
     const rows = splitEvenly(sizes.map((size) => ({ width: Math.max(size.width, (size.name ?? 0) / largest) })), count);
     // A gap, most with an arrow in it, stands before every panel but the first of all: a later row begins with one.
     const between = (row) => row.reduce((sum, i) => sum + (i > 0 ? gaps[i - 1] : 0), 0);
     const fits = rows.map((row) => fitRow(row.map((i) => sizes[i]), width - between(row), largest));
-    const tall = rows.reduce((sum, row) => sum + Math.max(...row.map((i) => sizes[i].height)), 0);
-    const unit = Math.min(largest, ...fits, (height - rows.length * titles) / tall);
+    const unit = Math.min(largest, ...fits, (height - rows.length * titles) / heightOf(rows, sizes));
     if (!best || unit > WORTH * best.unit) best = { unit, rows };
     if (height === Infinity && unit >= readable) break; // a page scrolls: one row is calmer than larger cells in two
   }
   return { unit: Math.max(6, best.unit), rows: best.rows };
+}
+
+/** @param {number[][]} rows @returns {number} their heights, without titles, in units */
+export function heightOf(rows, sizes) {
+  return rows.reduce((sum, row) => sum + Math.max(...row.map((i) => sizes[i].height)), 0);
 }
 
 /** The largest unit with which a row's panels, each at least as wide as its name, take no more than `room`; 0 if the names take more. */

@@ -11,6 +11,7 @@ import { SegmentationView } from "./segmentation.js";
 
 const MOST_NUMBERED = 144; // cells of a heat map that also show their numbers
 const BLANK = "\u00a0"; // a note that says nothing keeps the titles in one line
+const LEAST_LENGTH = 0.1; // of a panel's width that its labels leave to the longest bar
 const LEGIBLE = 8; // smallest type of these numbers in pixels: below it the colours speak alone
 
 export class PanelView {
@@ -26,10 +27,11 @@ export class PanelView {
     this.root.dataset.panel = spec.id;
     this.title = element(document, "span", "segw-title", spec.title);
     this.note = element(document, "span", "segw-note", spec.note || BLANK);
-    const caption = element(document, "figcaption", "segw-name");
-    caption.append(this.title, this.note);
+    this.notes = new Set(reader.steps.map((_, step) => reader.noteAt(spec.id, step) || BLANK));
+    this.name = element(document, "figcaption", "segw-name");
+    this.name.append(this.title, this.note);
     this.stage = element(document, "div", `segw-stage segw-${spec.kind}`);
-    this.root.append(caption, this.stage);
+    this.root.append(this.name, this.stage);
     this.picks = []; // outlines of cells that can be picked
     this.marks = new Map(); // "role:index" → the element that shows it, kept between steps so that it glides
     this.build(reader);
@@ -51,19 +53,29 @@ export class PanelView {
     return { width, height: (width / columns) * rows };
   }
 
-  /** The width in pixels of the title or the note, whichever is longer, in the type they are set in now. */
-  get nameWidth() {
-    const ruler = this.document.createElement("canvas").getContext("2d");
-    const widths = [this.title, this.note].map((text) => {
-      const { fontWeight, fontSize, fontFamily } = this.document.defaultView.getComputedStyle(text); // `font` is "" with tabular figures
-      ruler.font = `${fontWeight} ${fontSize} ${fontFamily}`;
-      return ruler.measureText(text.textContent).width;
-    });
-    return Math.ceil(Math.max(...widths));
+  /** Whether row and column numbers stand along its edges. */
+  get indexed() {
+    return this.spec.kind === "grid" && this.spec.paint === "numbers";
   }
 
-  setUnit(unit) {
+  /** The width in pixels of the title in so many `lines`, 1 or 2, or of its longest note, in the type they are set in now. */
+  nameWidth(lines = 1) {
+    const words = this.spec.title.split(" ");
+    const cuts = lines > 1 && words.length > 1 ? words.slice(1).map((_, i) => [words.slice(0, i + 1), words.slice(i + 1)]) : [[words]];
+    const title = Math.min(...cuts.map((cut) => textWidth(this.title, cut.map((line) => line.join(" ")))));
+    return Math.ceil(Math.max(title, textWidth(this.note, this.notes)));
+  }
+
+  nameHeight(lines) {
+    const style = (part) => this.document.defaultView.getComputedStyle(part);
+    const title = this.spec.title.includes(" ") ? lines : 1;
+    return title * parseFloat(style(this.title).lineHeight) + parseFloat(style(this.note).lineHeight) + parseFloat(style(this.name).marginBottom);
+  }
+
+  /** @param {number} unit in pixels @param {number} name the width in pixels to which its name is broken, if the panel is narrower */
+  setUnit(unit, name = Infinity) {
     const { width, height } = this.size;
+    this.name.style.maxWidth = name === Infinity ? "" : `${Math.max(name, width * unit)}px`;
     const cell = (width * unit) / Math.max(1, this.spec.columns);
     this.stage.style.width = `${width * unit}px`;
     this.stage.style.height = `${height * unit}px`;
@@ -74,6 +86,17 @@ export class PanelView {
     this.stage.style.setProperty("--segw-size", `${size}px`);
     this.stage.classList.toggle("segw-colours-only", Boolean(this.palette) && size < LEGIBLE);
     this.boxes?.fitLabels();
+    if (this.spec.kind === "bars") this.fitBars();
+  }
+
+  /** The bars get what their labels and values leave of the width. */
+  fitBars() {
+    const [label, , value] = this.cells[0].children;
+    const values = Math.ceil(textWidth(value, this.everSaid));
+    const gaps = 2 * parseFloat(this.document.defaultView.getComputedStyle(this.cells[0]).columnGap);
+    const most = Math.max(0, (1 - LEAST_LENGTH) * this.stage.clientWidth - values - gaps);
+    this.stage.style.setProperty("--segw-labels", `${Math.min(most, Math.ceil(textWidth(label, this.spec.labels)))}px`);
+    this.stage.style.setProperty("--segw-values", `${values}px`);
   }
 
   build(reader) {
@@ -131,14 +154,14 @@ export class PanelView {
   buildBars(reader) {
     const ever = Array.from({ length: reader.last + 1 }, (_, step) => [...reader.valuesAt(this.spec.id, step)]).flat();
     this.longestBar = Math.max(...ever.map(Math.abs).filter((v) => !Number.isNaN(v)), 1e-9); // what falls to its last value fits, too
-    const longest = (texts) => Math.max(...texts.map((text) => text.length));
-    this.stage.style.setProperty("--segw-labels", `${Math.max(5.5, Math.min(12, 0.63 * longest(this.spec.labels)))}em`);
-    this.stage.style.setProperty("--segw-values", `${Math.max(4.1, 0.68 * longest(ever.map(formatNumber)))}em`);
-    this.cells = this.spec.labels.map((label) => {
+    this.everSaid = ["…", "?", ...ever.map(formatNumber)];
+    const before = (bar) => (this.former?.spec.kind === "bars" ? this.former.cells[bar]?.children[1].style.getPropertyValue("--segw-length") : "");
+    this.cells = this.spec.labels.map((label, bar) => {
       const row = element(this.document, "div", "segw-bar");
       row.dataset.role = this.spec.role;
       row.append(element(this.document, "span", "segw-label", label), element(this.document, "span", "segw-length"),
         element(this.document, "span", "segw-value"));
+      row.children[1].style.setProperty("--segw-length", before(bar) || "0"); // else all would grow anew from nothing
       this.stage.append(row);
       return row;
     });
@@ -317,4 +340,12 @@ export class PanelView {
     if (x < 0 || y < 0 || x >= this.spec.columns || y >= this.spec.rows) return -1;
     return this.boxes ? boxUnder(this.boxes.looks, x, y) : Math.floor(y) * this.spec.columns + Math.floor(x);
   }
+}
+
+/** The width in pixels of the longest of these texts, each in one line, in the type of `like`. @param {Element} like @param {Iterable<string>} texts */
+export function textWidth(like, texts) {
+  const ruler = like.ownerDocument.createElement("canvas").getContext("2d");
+  const { fontWeight, fontSize, fontFamily } = like.ownerDocument.defaultView.getComputedStyle(like); // `font` is "" with tabular figures
+  ruler.font = `${fontWeight} ${fontSize} ${fontFamily}`;
+  return Math.max(...Array.from(texts, (text) => ruler.measureText(text).width));
 }

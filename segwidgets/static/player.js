@@ -2,8 +2,8 @@
 
 import { Controls, KEYS } from "./controls.js";
 import { element } from "./element.js";
-import { fitPanels } from "./layout.js";
-import { PanelView } from "./panel.js";
+import { fitPanels, heightOf } from "./layout.js";
+import { PanelView, textWidth } from "./panel.js";
 import { Playback } from "./playback.js";
 import { Settings } from "./settings.js";
 import { TraceReader } from "./trace.js";
@@ -12,8 +12,12 @@ import { packed } from "./uploading.js";
 const LARGEST_UNIT = 46;
 const LARGEST_UNIT_FULL = 130;
 const ARROW = 6.2; // widths between two panels, in letters' heights: with an arrow, and without
-const ARROW_FULL = 4.6; // on a whole screen, where letters are large
 const GAP = 2.6;
+const GAP_FULL = 1.4; // on a whole screen, where no row numbers stand in between
+const TYPES = [0.65, 0.75, 0.85, 1]; // sizes of type on a whole screen, as parts of the largest
+const KEPT_UNIT = 0.85; // larger type may cost the panels so much, and no more
+const PAGE = 0.7; // on a page the panels take no more of the screen's height, as long as they can be read
+const LONGEST = 3; // so many of the longest sentences are laid out to see how high they are
 const KEPT = [" ", "f", "p", "l", "[", "]"]; // keys that mean the animation also while a slider of the settings has the focus
 
 export class Player extends Playback {
@@ -29,6 +33,7 @@ export class Player extends Playback {
     this.hover = null;
     this.dragged = null; // {panel, box, place} of a box that is where the pointer is, until the kernel has answered
     this.settings = null;
+    this.type = 1; // of TYPES
     if (this.still) this.step = this.reader.last;
     this.build();
     this.listen();
@@ -69,7 +74,7 @@ export class Player extends Playback {
     for (const view of this.views ?? []) view.dispose();
     this.views = views;
     this.arrows = meta.arrows.map((arrow) => this.arrow(arrow));
-    this.panelsBox.replaceChildren(...views.map((view) => view.root));
+    this.panelsBox.replaceChildren(this.row(views.map((_, i) => i)));
     this.legend.replaceChildren(...legend.map(([name, colour]) => this.legendEntry(name, colour)));
   }
 
@@ -208,19 +213,94 @@ export class Player extends Playback {
     const style = this.window.getComputedStyle(this.root);
     const width = this.root.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
     if (width <= 0) return; // a hidden tab; the observer calls again when it shows
-    const numbered = this.reader.panels.some((panel) => panel.paint === "numbers");
-    // Below 30 pixels a two-digit number cannot be read from a chair; colours can, down to 18.
-    const gaps = this.reader.meta.arrows.map((arrow) => parseFloat(style.fontSize) * (arrow ? (full ? ARROW_FULL : ARROW) : GAP));
-    const room = { width, largest: full ? LARGEST_UNIT_FULL : LARGEST_UNIT, readable: numbered ? 30 : 18, gaps, fewest: this.reader.meta.rows };
-    const under = this.legend.offsetHeight + (this.settings?.root.offsetHeight ?? 0);
-    if (full) Object.assign(room, { height: this.window.innerHeight * 0.94 - 230 - under, titles: 70 });
-    const named = (view) => ({ ...view.size, name: Math.min(view.nameWidth, width - Math.max(0, ...gaps)) });
-    const { unit, rows } = fitPanels(this.views.map(named), room);
+    if (!full) for (const part of [this.caption, this.arithmetic]) part.style.minHeight = "";
+    const { unit, rows, gaps, names } = full ? this.fitScreen(width) : this.fitPage(width);
     this.root.style.setProperty("--segw-unit", `${unit}px`);
     this.panelsBox.replaceChildren(...rows.map((row) => this.row(row)));
-    for (const view of this.views) view.setUnit(unit);
+    this.views.forEach((view, i) => view.setUnit(unit, full ? names[i] : Infinity));
     this.arrows.forEach((arrow, i) => { arrow.style.width = `${gaps[i]}px`; });
     this.theme();
+  }
+
+  /** On a page, which scrolls, the width decides; only where that would be higher than a screen do they become smaller. */
+  fitPage(width) {
+    // Below 30 pixels a two-digit number cannot be read from a chair; colours can, down to 18.
+    const readable = this.reader.panels.some((panel) => panel.paint === "numbers") ? 30 : 18;
+    const letter = parseFloat(this.window.getComputedStyle(this.root).fontSize);
+    const gaps = this.reader.meta.arrows.map((arrow) => letter * (arrow ? ARROW : GAP));
+    const fitted = this.arranged({ width, gaps, largest: LARGEST_UNIT, readable, fewest: this.reader.meta.rows }, 1);
+    // Of the screen, not of the window: a frame may be as high as what is in it, and both would shrink for ever.
+    const high = PAGE * this.window.screen.availHeight - fitted.rows.length * this.nameHeight(1);
+    const bounded = Math.max(readable, high / heightOf(fitted.rows, this.views.map((view) => view.size)));
+    return { ...fitted, unit: Math.min(fitted.unit, bounded) };
+  }
+
+  /** On a whole screen the panels get what the words and controls leave; these are as large as costs the panels little. */
+  fitScreen(width) {
+    let best = null;
+    let least = null;
+    for (const type of this.settings?.dragging ? [this.type] : TYPES) { // no letter changes its size under the pointer
+      this.root.style.setProperty("--segw-type", String(type));
+      this.reserve(width);
+      const room = { width, height: this.panelsBox.clientHeight, gaps: this.gapsOnScreen(), largest: LARGEST_UNIT_FULL, readable: 0 };
+      const [flat, wrapped] = [1, 2].map((lines) => this.arranged(room, lines));
+      const fitted = wrapped.unit > flat.unit ? wrapped : flat;
+      least ??= fitted.unit;
+      if (fitted.unit >= KEPT_UNIT * least) best = { ...fitted, type };
+    }
+    this.type = best.type;
+    this.root.style.setProperty("--segw-type", String(this.type));
+    this.reserve(width);
+    return best;
+  }
+
+  /** Where the panels stand if their titles may take so many lines. */
+  arranged(room, lines) {
+    const names = this.views.map((view) => Math.min(view.nameWidth(lines), room.width - Math.max(0, ...room.gaps)));
+    const sizes = this.views.map((view, i) => ({ ...view.size, name: names[i] }));
+    return { ...fitPanels(sizes, { ...room, titles: this.nameHeight(lines) }), gaps: room.gaps, names };
+  }
+
+  /** What a row is higher than its panels. */
+  nameHeight(lines) {
+    const { marginBottom } = this.window.getComputedStyle(this.panelsBox.firstChild);
+    return parseFloat(marginBottom) + Math.max(...this.views.map((view) => view.nameHeight(lines)));
+  }
+
+  /** The widths between the panels: an arrow's longest word, and room for the row numbers of the panel that follows. */
+  gapsOnScreen() {
+    return this.arrows.map((arrow, i) => {
+      const { fontSize, paddingLeft, paddingRight } = this.window.getComputedStyle(arrow);
+      const words = arrow.textContent.split(" ");
+      if (arrow.firstChild) return Math.ceil(textWidth(arrow.firstChild, words) + parseFloat(paddingLeft) + parseFloat(paddingRight));
+      return parseFloat(fontSize) * (this.views[i + 1].indexed ? GAP : GAP_FULL);
+    });
+  }
+
+  /** Keeps the height of the longest sentence and arithmetic, so that no step moves what stands above. */
+  reserve(width) {
+    const longest = (length) => [...this.reader.steps].sort((one, other) => length(other) - length(one)).slice(0, LONGEST);
+    const said = ({ caption }) => caption.reduce((sum, [text]) => sum + text.length, 0);
+    const sentences = longest(said).map(({ caption }) => this.words(caption));
+    const sums = longest(({ arithmetic }) => (arithmetic ?? "").length).map(({ arithmetic }) => [arithmetic ?? ""]);
+    this.caption.style.minHeight = `${this.highest(this.caption, sentences, width)}px`;
+    this.arithmetic.style.minHeight = `${this.highest(this.arithmetic, sums, width)}px`;
+  }
+
+  /** The height of the highest of these contents, each laid out in an element like that one. */
+  highest(like, contents, width) {
+    const ruler = like.cloneNode(false);
+    ruler.removeAttribute("aria-live");
+    Object.assign(ruler.style, { position: "absolute", visibility: "hidden", minHeight: "", width: `${width}px` });
+    this.root.append(ruler);
+    const heights = contents.map((content) => {
+      const line = element(this.document, "div");
+      line.append(...content);
+      ruler.replaceChildren(line);
+      return ruler.offsetHeight;
+    });
+    ruler.remove();
+    return Math.max(...heights);
   }
 
   row(indices) {
@@ -284,12 +364,16 @@ export class Player extends Playback {
     const { reader, step, asked } = this;
     const told = this.racing ? reader.narrationAt(step) : step;
     const spans = asked ? [[`${this.question()} Guess, then press → to see.`, ""]] : reader.steps[told].caption;
-    this.sentence.replaceChildren(...spans.map(([text, role]) => {
+    this.sentence.replaceChildren(...this.words(spans));
+    this.arithmetic.textContent = asked ? "" : reader.steps[told].arithmetic ?? "";
+  }
+
+  words(spans) {
+    return spans.map(([text, role]) => {
       const span = element(this.document, role ? "strong" : "span", "segw-word", text);
       if (role) span.dataset.roleText = role;
       return span;
-    }));
-    this.arithmetic.textContent = asked ? "" : reader.steps[told].arithmetic ?? "";
+    });
   }
 
   question() {

@@ -22,6 +22,7 @@ export class Settings {
     this.files = new Map(); // the bytes of pictures by their key
     this.chosen = 0;
     this.asking = new Asking(send, (said) => this.say(said));
+    player.gone.signal.addEventListener("abort", () => { this.asking.following = null; }); // its clock stops with the view
     this.build();
     this.listen();
     this.update(values);
@@ -91,7 +92,8 @@ export class Settings {
     const made = element(this.document, "span", "segw-setting", label);
     made.setAttribute("role", "group");
     made.setAttribute("aria-label", label);
-    const buttons = options.map((option) => this.button(option, () => this.change({ [name]: option })));
+    const said = (option) => option.replaceAll("_", " "); // as sentences say it; the value stays as the kernel knows it
+    const buttons = options.map((option) => this.button(said(option), () => this.change({ [name]: option })));
     buttons.forEach((button) => { button.dataset.setting = name; });
     made.append(...buttons);
     this.root.append(made);
@@ -171,7 +173,8 @@ export class Settings {
     this.change({ [name]: { key, name: file.name } });
   }
 
-  say({ text, wrong }) {
+  say({ text, wrong, passing = false }) {
+    this.status.setAttribute("aria-live", passing ? "off" : "polite"); // a screen reader cannot keep up with a clock
     this.status.textContent = text;
     this.status.classList.toggle("segw-status-wrong", wrong);
   }

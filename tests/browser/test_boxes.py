@@ -85,3 +85,15 @@ def test_while_the_class_guesses_the_boxes_wait(boxed):
     assert boxed.get_attribute("data-asked") == "true" and look(boxed, 0)["role"] == "candidate"
     boxed.press("ArrowRight")
     assert boxed.get_attribute("data-asked") == "false" and look(boxed, 0)["role"] == "chosen"
+
+
+def test_labels_of_boxes_that_begin_at_one_place_do_not_lie_on_each_other(notebook):
+    boxes = "Boxes([(30, 20, 60, 45), (32, 20, 58, 40), (31, 21, 50, 44)], labels=['person', 'star', 'house'])"
+    picture = f"Picture('photo', np.zeros((50, 100, 3), np.uint8), boxes={boxes}, width=9)"
+    root = notebook.show(f"Player(Trace('three', panels=[{picture}], steps=[TraceStep('One.')]))")
+    first, *others = (root.locator(".segw-box-label").nth(i).bounding_box() for i in range(3))
+    for one, other in ((first, others[0]), (first, others[1]), others):
+        middles = [abs(one[side] + one[size] / 2 - other[side] - other[size] / 2) for side, size in (("x", "width"), ("y", "height"))]
+        apart = [middle >= (one[size] + other[size]) / 2 - 0.5 for middle, size in zip(middles, ("width", "height"), strict=True)]
+        assert any(apart), (one, other)
+    assert first["y"] + first["height"] == pytest.approx(root.locator(".segw-box").first.bounding_box()["y"], abs=4)  # the first stays

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import segwidgets
+from tests.browser.looking import GLIDED
 
 POOL = "segwidgets.pool(x)"  # steps 0 to 5: the input, four windows, the result
 LAST = 5
@@ -262,3 +263,60 @@ def test_where_full_screen_is_refused_the_widget_fills_the_window(notebook):
     assert [box["width"], box["height"]] == notebook.page.evaluate("[innerWidth, innerHeight]")
     root.press("Escape")
     assert root.bounding_box()["width"] < box["width"]
+
+
+MANY = """
+import numpy as np
+from segwidgets import Player, Trace, TraceStep
+from segwidgets.panels import Arrow, Bars, Boxes, Picture
+
+names = ["a sliding window", "R-CNN", "SPP-net", "Fast R-CNN", "Faster R-CNN", "YOLO", "SSD", "Mask R-CNN"]
+grey = np.full((64, 64, 3), 128, np.uint8)
+bars = [Bars(f"bars {i}", np.zeros(8), names, empty=True, width=9) for i in range(2)]
+pictures = [Picture(f"level {2 ** i}, channel {i}", grey, width=8, boxes=Boxes([[8, 20, 40, 60]], labels=["a label"])) for i in range(9)]
+steps = [TraceStep("All have run.", writes={"bars 0": {(i, 0): 1 / (i + 1) for i in range(8)}}, marks={"bars 0": {"chosen": [(4, 0)]}})]
+steps.append(TraceStep("A sentence of very many words, one of which says what is seen. " * 16, arithmetic="1 + 2 = 3, " * 40))
+many = Trace("many", panels=[*bars, *pictures], steps=steps, arrows=[Arrow("classify")] * 10)
+"""
+IN_FULL = """root => {
+    const box = (each) => each.getBoundingClientRect(), all = (selector) => [...root.querySelectorAll(selector)];
+    const within = ({ left, top, right, bottom }) => left >= 0 && top >= 0 && right <= innerWidth + 1 && bottom <= innerHeight + 1;
+    const parts = all(".segw-panel, .segw-caption, .segw-arithmetic, .segw-settings, .segw-controls, .segw-bar > span");
+    const boxes = ["panels", "caption", "arithmetic", "controls"].map((name) => box(root.querySelector(`.segw-${name}`)));
+    const stacked = [...all(".segw-row").map(box), ...boxes.slice(1)];
+    const over = (rows) => rows.slice(1).filter((each, i) => each.top < rows[i].bottom - 1).length;
+    const bars = all(".segw-bars").map((stage) => [...stage.querySelectorAll(".segw-label")].map(box));
+    return {
+        outside: parts.filter((each) => !within(box(each))).map((each) => each.className + " " + each.textContent),
+        covered: over(stacked) + all(".segw-row").filter((row) => box(row).right > innerWidth).length,
+        bars: bars.map(over).reduce((sum, each) => sum + each), shown: bars.flat().length,
+        cut: all(".segw-label").filter((label) => label.scrollWidth > label.clientWidth + 1).map((label) => label.textContent),
+        picture: Math.min(...all(".segw-picture").map((stage) => box(stage).width)) / innerWidth,
+    };
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1366, 768)])
+def test_many_panels_bars_and_long_sentences_fit_into_a_whole_screen(notebook, width, height):
+    notebook.python(MANY)
+    before = notebook.page.viewport_size
+    notebook.page.set_viewport_size({"width": width, "height": height})
+    try:
+        root = notebook.show("Player(many)")
+        root.press("f")
+        notebook.page.wait_for_function("document.fullscreenElement?.classList.contains('segw-full')")
+        notebook.page.wait_for_function("size => innerWidth === size[0] && innerHeight === size[1]", arg=[width, height])
+        for key in ("Home", "End"):  # a short sentence, and the longest
+            root.press(key)
+            seen = root.evaluate(IN_FULL)
+            assert (seen["outside"], seen["covered"], seen["bars"], seen["cut"], seen["shown"]) == ([], 0, 0, [], 16)
+            assert seen["picture"] > 0.08
+        root.press("Home")
+        root.locator("[data-panel='bars 0'] .segw-mark").evaluate(GLIDED)
+        mark = root.locator("[data-panel='bars 0'] .segw-mark").bounding_box()
+        label = root.locator("[data-panel='bars 0'] .segw-label").nth(4).bounding_box()
+        assert mark["y"] + mark["height"] / 2 == pytest.approx(label["y"] + label["height"] / 2, abs=2)
+        root.press("f")
+        notebook.page.wait_for_function("!document.fullscreenElement && !document.querySelector('.segw-full')")
+    finally:
+        notebook.page.set_viewport_size(before)

@@ -88,12 +88,47 @@ def test_the_threshold_is_heard_while_the_race_goes_on_and_nobody_who_is_through
 
 
 def test_an_interrupt_in_the_kernel_leaves_the_race_before(notebook, live):
+    """Each time: JupyterLab brings the first question on the kernel's main thread and later ones on another."""
+    notebook.python("seconds['slow'] = 0.05")
     live.press("End")
+    live.get_by_role("button", name="Race again").click()
+    status(live, "answered in ")
+    notebook.python("seconds['slow'] = 1.5")
     before = note(live, "slow")
+    for _ in range(2):
+        live.get_by_role("button", name="Race again").click()
+        said(live, "slow is running")
+        notebook.command("notebook:interrupt-kernel")
+        status(live, "Interrupted; nothing has changed.")
+        said(live, "All are through.")
+        assert note(live, "slow") == before and live.locator(f"{RESULT.format('slow')} .segw-box").count() == 2
+        notebook.python("assert raced.values['again'] == 1")
+    notebook.python("import signal, time; time.sleep(0.1)")
+    notebook.python("seconds['slow'] = 0.05")
+    live.get_by_role("button", name="Race again").click()
+    status(live, "answered in ")
+    notebook.python("assert raced.values['again'] == 2")
+
+
+def test_an_interrupt_while_a_cell_is_running_is_the_cells(notebook, live):
+    live.press("End")
+    live.get_by_role("button", name="Race again").click()
+    status(live, "answered in ")
+    notebook.python("seconds['slow'] = 0.3\ncaught = False")
+    notebook.python("try:\n    while True: time.sleep(0.02)\nexcept KeyboardInterrupt:\n    caught = True", wait=False)
+    notebook.page.wait_for_function("jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'busy'")
     live.get_by_role("button", name="Race again").click()
     said(live, "slow is running")
     notebook.command("notebook:interrupt-kernel")
-    status(live, "Interrupted; nothing has changed.")
-    said(live, "All are through.")
-    assert note(live, "slow") == before and live.locator(f"{RESULT.format('slow')} .segw-box").count() == 2
-    notebook.python("assert raced.values['again'] == 0")
+    status(live, "answered in ")
+    notebook.python("assert caught and raced.values['again'] == 2")
+
+
+def test_a_clock_runs_while_nothing_comes_from_the_kernel(notebook, live):
+    live.press("End")
+    live.get_by_role("button", name="Race again").click()
+    said(live, "slow has its warm-up call")
+    for reading in ("at work: 0.4 s", "at work: 0.8 s"):  # of 1.5 s in which the warm-up call says nothing
+        status(live, reading[:-3])
+        assert "warm-up call" in live.locator(".segw-sentence").text_content()
+    status(live, "answered in ")

@@ -95,6 +95,16 @@ def test_a_choice_is_a_button(live):
     assert pressed.all_text_contents() == ["positive"] and live.get_by_role("button", name="Reset").is_disabled()
 
 
+def test_a_word_of_two_parts_is_said_as_in_sentences_and_asked_as_it_is(notebook):
+    notebook.python(MAKE)
+    notebook.python("asked_for = []")
+    notebook.python("def told(joint):\n    asked_for.append(joint)\n    return measured((10.0, 20.0, 50.0, 40.0), 1, 'positive')")
+    root = notebook.show("Live(told, [Choice('joint', ('left_hand', 'right_hand'), 'left_hand')])")
+    root.get_by_role("button", name="right hand", exact=True).click()
+    says(root, "answered in ")
+    notebook.python("assert asked_for == ['left_hand', 'right_hand'], asked_for")
+
+
 def test_a_box_is_dragged_by_its_inside_and_its_corners(live):
     drag(live, (30, 30), (40, 25))
     says(live, "answered in ")
@@ -202,7 +212,7 @@ def test_a_picture_from_disk_goes_to_the_kernel(notebook, tmp_path):
     root.locator("input[data-setting=times]").fill("3")
     shows(90, 60)
     files.set_input_files(tmp_path / "words.png")
-    says(root, "This is not a picture that can be read; accepted are PNG")
+    says(root, "words.png: This is not a picture that can be read; accepted are PNG")
     assert root.locator(".segw-file").text_content() == "red.jpg"
     files.set_input_files(tmp_path / "large.png")
     says(root, "large.png has 8.0 MB; at most 8 MB can be sent")

@@ -30,7 +30,7 @@ def test_a_box_is_dragged_in_place_of_a_proposal(detector):
     move = detector.get_by_role("button", name="Move your box")
     assert not move.is_visible()  # there is nothing to be seen of it
     detector.get_by_role("button", name="your box", exact=True).click()
-    tells(detector, "Moved by its deltas")
+    tells(detector, "In all, your box is")
     tells(detector, "your box (32, 32, 96, 96)", arithmetic=True)
     assert move.is_visible()
     outer, mouse = stage_of(detector, "photograph"), detector.page.mouse

@@ -76,7 +76,7 @@ def test_every_role_has_its_colours_in_the_style_sheet():
     for name, role in ROLES.items():
         assert f"--segw-{name}:{role.light};" in sheet and f"--segw-{name}:{role.dark};" in sheet
     used = set(re.findall(r"var\(--segw-([a-z-]+)", sheet))
-    from_the_player = {"unit", "size", "side", "length", "part", "role"}
+    from_the_player = {"unit", "size", "side", "length", "part", "role", "type"}
     defined = set(re.findall(r"--segw-([a-z-]+)\s*:", sheet)) | from_the_player
     assert used <= defined
     source = bundle.javascript()

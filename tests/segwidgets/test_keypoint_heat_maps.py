@@ -157,6 +157,7 @@ def test_the_truth_is_green_and_its_distance_told():
     top = float(BOX[1]) - widget.trace.boxes_at("joint", 0)[0].place[1] / scale
     assert near(frame(widget, "joint", 3), (30 - left) * scale - 0.5, (40 - top) * scale - 0.5, GREEN)
     assert texts(widget)[-1].endswith(f"From 3 true places, the mean distance is {round(float(distances[:3].mean()), 2):.3g} pixels.")
+    assert "chosen" not in dict(widget.trace.steps[-1].spans).values()  # a mean is of no joint, and has no joint's colour
     assert "It lies outside the box, where no cell could say it." in told(made(truth=TRUTH, joint="right_hand"), "In truth").text
     assert "nobody knows: its visibility is 0" in texts(made(truth=TRUTH, joint="tail"))[6]
     assert len(texts(made())) == 7  # no truth, no such step

@@ -4,6 +4,7 @@ import asyncio
 import io
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -472,6 +473,75 @@ def test_interrupts_are_heard_where_the_kernel_would_ignore_them(monkeypatch):
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def deaf():
+    """As a kernel between two messages."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupts_are_heard_on_another_thread_each_time_and_then_ignored_again(monkeypatch, deaf):
+    started, level_9 = threading.Event(), []
+
+    def endless(level):
+        if level == 9:
+            level_9.append(threading.current_thread() is threading.main_thread())
+            started.set()
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                time.sleep(0.001)
+        return counted(level)
+
+    async def kernel():
+        widget = Live(endless, [LEVEL])
+        view = View(widget, monkeypatch)
+        for _ in range(2):
+            started.clear()
+            subshell = threading.Thread(target=view.ask, kwargs={"level": 9})
+            subshell.start()
+            while subshell.is_alive() and not (started.is_set() and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN):
+                await asyncio.sleep(0.001)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # the second is ignored, and doesn't strike what comes afterwards
+            await asyncio.to_thread(subshell.join)
+            await asyncio.sleep(0.01)
+            assert view.answers.pop()["error"] == "Interrupted; nothing has changed." and widget.values == {"level": 3}
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        await asyncio.to_thread(view.ask, level=4)
+        await asyncio.sleep(0.01)
+        assert widget.values == {"level": 4} and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+    asyncio.run(kernel())
+    assert level_9 == [False, False]
+
+
+def test_while_a_cell_is_running_an_interrupt_is_the_cell_s(monkeypatch, deaf):
+    started, free = threading.Event(), threading.Event()
+
+    def waits(level):
+        if level == 9:
+            started.set()
+            assert free.wait(10)
+        return counted(level)
+
+    async def kernel():
+        widget = Live(waits, [LEVEL])
+        view = View(widget, monkeypatch)
+        subshell = threading.Thread(target=view.ask, kwargs={"level": 9})
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as a kernel for each cell
+        subshell.start()
+        await asyncio.to_thread(started.wait, 10)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        free.set()
+        await asyncio.to_thread(subshell.join)
+        assert view.answers[-1]["error"] == "" and widget.values == {"level": 9}
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    asyncio.run(kernel())
 
 
 def test_a_function_that_yields_nothing_is_told_so():

@@ -8,6 +8,7 @@ import torch
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 import segwidgets
+from segwidgets.roles import ROLES
 
 DRAW = torch.Generator().manual_seed(0)
 PHOTO = torch.rand(3, 60, 80, generator=DRAW)
@@ -132,6 +133,13 @@ def test_only_the_mask_of_its_class_counts():
     assert step.marks["channels"]["chosen"] == [1]
     assert [look.role for look in widget.trace.boxes_at("channels", 0)] == ["candidate", "read", "candidate", "candidate"]
     assert widget.trace.panel("mask").values.tolist() == pytest.approx(np.array([[0.1, 0.1], [0.8, 0.1]]))
+
+
+def test_the_frame_has_no_colour_that_a_pixel_has():
+    widget = made(truth=TRUTH)
+    assert {look.role for step in range(len(widget.trace.steps)) for look in widget.trace.boxes_at("pasted", step)} == {"read"}
+    judged = {colour.lower() for _, colour in widget.trace.panel("pasted").legend}
+    assert ROLES["chosen"].light.lower() in judged and ROLES["read"].light.lower() not in judged  # orange is only in the mask
 
 
 def test_another_class_s_mask_can_be_looked_at(shown):

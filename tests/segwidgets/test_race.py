@@ -82,7 +82,9 @@ def test_one_after_another_with_a_warm_up_and_the_median_of_quick_ones(clock):
     np.testing.assert_allclose(widget.trace.values_at("seconds", -1)[:, 0], [2, 0.03])
     said = " ".join(step.text for step in widget.trace.steps)
     assert "slow starts. After its warm-up call it is timed 1×." in said and "quick starts. After its warm-up call it is timed 5×." in said
-    assert widget.trace.steps[-1].text == "All are through. The fastest: quick with 0.03 s, 67 times as fast as slow."
+    assert widget.trace.steps[-1].text == (
+        'All are through. The fastest: quick with 0.03 s, 67 times as fast as "slow". Each found 2 objects.'
+    )
 
 
 @pytest.mark.parametrize(("seconds", "calls"), [(0.25, 1), (0.19, 5)])
@@ -111,6 +113,31 @@ def test_a_bar_grows_by_the_same_time_whoever_runs_and_stays_where_it_was_measur
         [False, True, True],
         [False] * 2 + [True],
     ]
+
+
+def test_at_the_end_it_is_said_how_many_times_as_long_as_the_fastest_each_took(clock):
+    times = {"a": 2.6, "b": 0.042, "c": 0.011, "d": 0.011}
+    trace = segwidgets.race({title: entrant(clock, title, seconds) for title, seconds in times.items()}, IMAGE).trace
+    notes = [trace.note_at(f"result of {title}", -1) for title in times]
+    assert notes == ["2 objects, 2.6 s, 240 ×", "2 objects, 0.042 s, 3.8 ×", "2 objects, 0.011 s", "2 objects, 0.011 s, 1 ×"]
+    timeless = segwidgets.race({"a": entrant(clock, "a", 0), "b": entrant(clock, "b", 1)}, IMAGE).trace
+    assert timeless.steps[-1].text == "All are through. The fastest: a with 0 s. Each found 2 objects."
+    assert timeless.note_at("result of b", -1) == "2 objects, 1 s"
+    alone = segwidgets.race({"a": entrant(clock, "a", 1)}, IMAGE).trace
+    assert alone.note_at("result of a", -1) == "2 objects, 1 s"
+    assert alone.steps[-1].text == "All are through. The fastest: a with 1 s. It found 2 objects."
+
+
+def test_at_the_end_it_is_said_who_found_fewest_and_most(clock):
+    scores = {"a": (0.9, 0.8, 0.7), "b": (0.9,), "c": (0.9, 0.6, 0.5), "d": (), "e": (0.5, 0.4), "f": (0.9, 0.1)}
+    widget = segwidgets.race({title: entrant(clock, title, 1, answer=[found(each)]) for title, each in scores.items()}, IMAGE)
+    assert widget.trace.steps[-1].text == "All are through. The fastest: a with 1 s. Found: from 0 objects (d) to 3 (a and c)."
+    widget.set(score_threshold=0.45)
+    assert widget.trace.steps[-1].text.endswith("Found: from 0 objects (d) to 3 (a and c).")
+    widget.set(score_threshold=0.85)
+    assert widget.trace.steps[-1].text.endswith("Found: from 0 objects (d and e) to 1 (a, b, c and 1 more).")
+    widget.set(score_threshold=0.95)
+    assert widget.trace.steps[-1].text.endswith("The fastest: a with 1 s. Each found 0 objects.")
 
 
 def test_the_digest_knows_nothing_of_times(clock):
@@ -226,7 +253,7 @@ def test_who_fails_is_told_of_in_its_place_and_the_race_goes_on(clock, answer, s
     assert " ".join(trace.panels[3].lines) == said and max(map(len, trace.panels[3].lines)) <= 31
     assert f"bad did not finish: {said}." in [step.text for step in trace.steps]
     assert list(widget.seconds) == ["good", "last"] and np.isnan(trace.values_at("seconds", -1)[1, 0])
-    assert trace.steps[-1].text == "All are through. The fastest: good with 1 s, 2 times as fast as last."
+    assert trace.steps[-1].text == ('All are through. The fastest: good with 1 s, 2 times as fast as "last". Each found 2 objects.')
 
 
 def test_nobody_arrives(clock):

@@ -8,6 +8,7 @@ import torch
 import torchvision
 
 import segwidgets
+from segwidgets.box_on_map import squared
 
 DRAW = torch.Generator().manual_seed(0)
 PHOTO = torch.rand(3, 120, 160, generator=DRAW)
@@ -90,6 +91,26 @@ def test_dragged_clicked_and_put_off(shown):
     assert widget.trace.panel("points").rows == 3 and "around bin 2, 0" in repr(widget)
 
 
+@pytest.mark.parametrize("size", [2, 3, (2, 5)])
+def test_no_panel_changes_its_size_while_the_box_is_dragged(size):
+    """A panel that did would move the photograph away from under the pointer."""
+    widget = made(size=size, bin=(0, 0))
+    sizes = set()
+    for box in [BOX, (0, 0, 20, 90), (3, 3, 5, 5), (150, 2, 160, 12), (0, 100, 160, 120), (40, 30, 90, 85), (2, 1, 41, 30)]:
+        widget.set(box=box)
+        sizes.add(tuple((panel.id, panel.width, panel.width * panel.rows / panel.columns) for panel in widget.trace.panels))
+        part = widget.trace.panel("cells")
+        assert part.rows == part.columns >= 3
+    assert len(sizes) == 1
+
+
+def test_a_part_is_as_high_as_wide_where_the_map_is():
+    assert squared([(4, 6), (7, 11)], (15, 20)) == [(3, 7), (7, 11)]
+    assert squared([(0, 1), (19, 20)], (15, 20), least=3) == [(0, 3), (17, 20)]
+    assert squared([(13, 15), (0, 5)], (15, 20)) == [(10, 15), (0, 5)]
+    assert squared([(2, 4), (3, 20)], (15, 20)) == [(0, 15), (3, 20)]
+
+
 def test_a_box_is_where_it_is_dragged_on_a_photograph_shown_smaller(shown):
     widget = segwidgets.roi_align(FEATURES, torch.rand(3, 960, 1280), (160, 160, 640, 480), 2, 1 / 64, channel=1)
     assert widget.values["box"] == (45, 45, 180, 135)
@@ -131,7 +152,9 @@ def test_a_small_example_by_hand(shown):
     assert steps[13].arithmetic == "max(9, 1, 2, 8) = 9"
     # Pooled 9, 8, 8, 8 against 4.5, 4.25, 3.5, 5
     assert shown(widget, "pooled").tolist() == [[9, 8], [8, 8]]
-    assert told[14].startswith("All bins: RoI pooling gives the maximum, RoIAlign the mean. It is larger in 4 of 4, on average by 3.94.")
+    assert told[14].startswith(
+        "All bins: RoI pooling gives the maximum, RoIAlign the mean. RoI pooling's is larger in 4 of 4, on average by 3.94."
+    )
 
 
 def test_half_a_cell_goes_where_it_is_said(shown):

@@ -203,6 +203,13 @@ def test_numbers_that_are_none_are_named(models, image):
         segwidgets.xray(model, image)
 
 
+def test_one_class_occurs(models, image):
+    model = copy.deepcopy(models[LRASPP])
+    with torch.no_grad():
+        model.classifier.low_classifier.bias[3] = 1e4
+    assert "1 class of 7 occurs." in segwidgets.xray(model, image).trace.steps[3].text
+
+
 def test_it_runs_in_the_precision_of_the_model(models, image):
     for model in (copy.deepcopy(models[OURS]).bfloat16(), copy.deepcopy(models[LRASPP]).double()):
         assert "One forward pass" in segwidgets.xray(model, image).trace.steps[0].text

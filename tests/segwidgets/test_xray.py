@@ -24,6 +24,7 @@ from course.models import mask_rcnn
 from course.recipes import trained
 from segwidgets.detector_story import MOST_DRAWN
 from segwidgets.opened_detector import MOST_CHOICES
+from segwidgets.sampling_points import DARK
 from segwidgets.xray import OWN
 
 FIRST, SECOND = BoxCoder((1.0, 1.0, 1.0, 1.0)), BoxCoder((10.0, 10.0, 5.0, 5.0))
@@ -136,8 +137,22 @@ def test_every_stage_holds_what_the_model_says(name, models, opened, image, show
             f"[{int((each >= 0.5).sum())}|write] of {each.numel()} hold" in widget.trace.steps[step_with(widget, f"Level {level}:")].caption
         )
     proposals = said["proposals"]
-    assert f"{len(proposals)} proposals, of {len(said['anchors'])} anchors" in widget.trace.steps[step_with(widget, "proposals, of")].text
-    close(on(widget, "photograph", "proposals, of", "candidate"), proposals[:MOST_DRAWN] * said["shown"], 0.01)
+    assert f"All {len(said['anchors'])} anchors, moved" in widget.trace.steps[step_with(widget, "before suppression")].text
+    assert f"Of all anchors that makes {len(proposals)} proposals" in widget.trace.steps[step_with(widget, "suppression leaves")].text
+    close(on(widget, "photograph", "suppression leaves", "candidate"), proposals[:MOST_DRAWN] * said["shown"], 0.01)
+
+
+@pytest.mark.parametrize("name", [OURS, THEIRS])
+def test_before_suppression_lie_the_likeliest_anchors_and_then_those_that_are_no_proposals_go(name, models, opened, image):
+    widget, said = opened[name], said_by(name, models[name], image)
+    before, after = (widget.trace.steps[step_with(widget, words)] for words in ("before suppression", "suppression leaves"))
+    scores = torch.cat([each.permute(1, 2, 0).flatten() for each in said["objectness"]])  # [N], as the anchors
+    best = said["moved"][scores.argsort(descending=True)[:MOST_DRAWN]]
+    close(before.marks["photograph"]["read"], best * said["shown"], 0.01)
+    gone = torch.tensor([not (box - said["proposals"]).abs().amax(1).lt(0.01).any() for box in best])
+    assert 0 < gone.sum() < len(best)
+    close(after.marks["photograph"]["suppressed"], best[gone] * said["shown"], 0.01)
+    assert f"{int((~gone).sum())} of those {len(best)}" in after.text
 
 
 @pytest.mark.parametrize("name", [OURS, THEIRS])
@@ -252,17 +267,47 @@ def test_a_sampling_point_lies_where_torchvision_takes_it_and_weighs_its_cells_s
     grid = torch.tensor([[[[2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1]]]])
     value = F.grid_sample(plane[None, None], grid, align_corners=True).item()
     assert float(step.arithmetic.rsplit("= ", 1)[1].replace("−", "-")) == pytest.approx(value, rel=6e-3)
-    dots = torch.tensor(step.marks["sampling"]["write"])  # around each point, where it is drawn
     x1, y1, x2, y2 = on(widget, "sampling", "is read from level", "read")[0].tolist()
-    close((dots[0, :2] + dots[0, 2:]) / 2, [x1 + (x2 - x1) / 28, y1 + (y2 - y1) / 28], 0.01)  # the first is in the middle of a 14th
-    (dot,) = step.marks["sampling"]["chosen"]
+    sheet = widget.trace.panel("sampling").frames[1].pixels
+    fine = (x2 - x1) / max(1.0, float((box[0, 2] - box[0, 0]) * scale))  # pixels of the sheet that a cell takes; a cell at least is read
+    assert fine == pytest.approx(round(fine), abs=0.01) and fine > 1
+    dotted = (sheet == DARK).all(-1)
+    for axis, first, last in ((1, x1, x2), (0, y1, y2)):  # 14 points along each side, each in the middle of a 14th
+        middles = [first + (i + 0.5) * (last - first) / 14 for i in range(14)]
+        inside = {int(middle) for middle in middles if 0 <= middle < sheet.shape[axis]}
+        found = set(np.nonzero(dotted.any(1 - axis))[0].tolist())
+        assert inside <= found and found <= {at + way for at in inside for way in (-1, 0, 1)}
+    assert dotted.mean() < 0.2  # the map stays to be seen
+    (dot,), (middle_bin,) = step.marks["sampling"]["chosen"], step.marks["sampling"]["write"]
+    close(middle_bin, [x1 + 3 / 7 * (x2 - x1), y1 + 3 / 7 * (y2 - y1), x1 + 4 / 7 * (x2 - x1), y1 + 4 / 7 * (y2 - y1)], 0.05)
     for low, high, place in ((dot[0], dot[2], x), (dot[1], dot[3], y)):  # what is cut off of the map is whole cells
-        cut = place + 0.5 - (low + high) / 2
-        assert cut == pytest.approx(round(cut), abs=1e-3) and cut >= 0
+        cut = place + 0.5 - (low + high) / 2 / round(fine)
+        assert cut == pytest.approx(round(cut), abs=1e-2) and cut >= 0
     names = widget.trace.panel("weights")
     for (row, column), weight in np.ndenumerate(shown(widget, "weights").numpy()):
         away = abs(y - int(names.row_names[row])), abs(x - int(names.column_names[column]))
         assert weight == pytest.approx((1 - away[0]) * (1 - away[1]), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", [OURS, THEIRS])
+def test_the_class_that_is_said_first_is_the_one_that_the_head_says(name, models, opened, image):
+    widget, said = opened[name], said_by(name, models[name], image)
+    others = 0
+    for choice in choices(widget):
+        widget.set(detection=choice)
+        step = widget.trace.steps[step_with(widget, "for all proposals,")]
+        scores, label = said["scores"][int(step.text.split()[1].rstrip(","))], CLASSES.index(choice.split()[1])
+        first = int(scores.argmax())
+        found, score = re.search(r"for all proposals, is (\w+) with ([\d.]+)", step.text).groups()
+        assert found == CLASSES[first] and float(score) == pytest.approx(float(scores[first]), abs=6e-4)
+        assert step.marks["classes"]["chosen"] == [(first, 0)]
+        if first != label:
+            others += 1
+            words = "the likeliest object is" if label == 1 + int(scores[1:].argmax()) else "what is followed is"
+            assert f"; {words} {CLASSES[label]}, with {choice.split()[2]}" in step.text and "enough for the model's threshold" in step.text
+        else:
+            assert f", and background with {float(scores[0]):.3f}".rstrip("0") in step.text and "enough" not in step.text
+    assert others or name == OURS  # which is sure of both
 
 
 def test_the_mask_of_a_detection_is_what_torchvision_pastes(image, shown):
@@ -274,16 +319,30 @@ def test_the_mask_of_a_detection_is_what_torchvision_pastes(image, shown):
     grey = (image.permute(1, 2, 0) * 255).round().mean(2)
     for model in (theirs, mask_rcnn.from_torchvision(theirs)):
         widget = segwidgets.xray(model, image, detection=1)
-        pasted = torch.from_numpy(widget.trace.panel("pasted").pixels.astype(np.float32))
+        film = widget.trace.panel("pasted")
+        pasted = torch.from_numpy(film.frames[1].pixels.astype(np.float32))
         coloured = pasted[..., 0] - pasted[..., 2] > 5
         sure = (found["masks"][1, 0] - 0.5).abs() > 1e-3
         assert torch.equal(coloured[sure], (found["masks"][1, 0] > 0.5)[sure]) and coloured.any()
         close(pasted[~coloured][:, 0], grey[~coloured], 1.0)
+        close(film.frames[0].pixels, grey[..., None].expand(-1, -1, 3), 1.0)
+        at = step_with(widget, "Stretched over its box")
+        assert [widget.trace.frame_at("pasted", step) for step in (0, at - 1, at)] == [0, 0, 1]
         mask = shown(widget, "mask")
         assert (
             mask.shape == (28, 28) and f"{int((mask > 0.5).sum())} are above 0.5" in widget.trace.steps[step_with(widget, "mask head")].text
         )
         assert list(widget.trace.panel("time").labels)[-2:] == ["mask head", "pasting"]
+
+
+def test_one_anchor_holds_an_object(own, image):
+    said = said_by(OURS, own, image)["objectness"]  # probabilities
+    first, second = torch.cat([each.flatten() for each in said]).logit().topk(2).values
+    with torch.no_grad():
+        own.rpn.head.objectness.bias -= (first + second) / 2
+    texts = [step.text for step in segwidgets.xray(own, image).trace.steps if step.text.startswith("Level ")]
+    held = [re.search(r"(\d+) of \d+ (holds?) an object", text).groups() for text in texts]
+    assert sorted(held) == [("0", "hold"), ("0", "hold"), ("1", "holds")]
 
 
 def test_the_model_runs_once_and_is_left_as_it_was(own, image):
@@ -364,7 +423,7 @@ def test_without_a_detection_the_stages_are_there(own, image, shown):
     close(shown(widget, "classes")[:, 0], said["scores"][row], 6e-4)
     assert f"Proposal {row}, " in widget.trace.steps[step_with(widget, "this is the likeliest")].text
     assert "0 detections" in widget.trace.steps[-1].text
-    close(on(widget, "photograph", "proposals, of", "candidate"), said["proposals"][:MOST_DRAWN], 0.01)
+    close(on(widget, "photograph", "suppression leaves", "candidate"), said["proposals"][:MOST_DRAWN], 0.01)
     widget.set(level="32", channel=0)
     close(shown(widget, "features"), said["levels"]["32"][0])
 
@@ -404,7 +463,7 @@ def test_on_a_gpu_the_mask_is_the_one_of_the_processor(image, shown):
     there = copy.deepcopy(here).cuda()
     one, other = (segwidgets.xray(model, image, classes=CLASSES, detection=0) for model in (here, there))
     close(shown(other, "mask"), shown(one, "mask"), 0.03)  # TF32
-    frames = [widget.trace.panel("pasted").pixels.astype(int) for widget in (other, one)]
+    frames = [widget.trace.panel("pasted").frames[1].pixels.astype(int) for widget in (other, one)]
     assert (np.abs(frames[0] - frames[1]).max(-1) <= 2).mean() > 0.98  # a pixel at the threshold may fall to the other side
     assert next(there.parameters()).is_cuda and hooks_of(there) == 0
 

@@ -1,7 +1,9 @@
 """`segwidgets.xray` of a box of the viewer's own in place of a proposal, of joints, and of a picture that the viewer brings."""
 
 import copy
+import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,16 +13,17 @@ from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 from torchvision.ops import clip_boxes_to_image
 
 import segwidgets
-from course.data.shapes import CLASSES, Shapes
+from course.data.shapes import CLASSES, KEYPOINTS, Shapes
 from course.models.mask_rcnn import from_torchvision
 from course.recipes import trained
+from segwidgets.panels import Film, Picture
 from segwidgets.picture_of_choice import MOST_SIDE_BROUGHT
 from tests.segwidgets.test_xray import close, hooks_of, on, step_with
 
 SECOND = BoxCoder((10.0, 10.0, 5.0, 5.0))
 SMALL = {"weights": None, "weights_backbone": None, "num_classes": 7, "min_size": 160, "max_size": 160, "box_score_thresh": 0.0}
 FASTER, MASK, THEIR_MASK, THEIR_KEYPOINT, COPIED = "Faster", "Mask", "their Mask", "their Keypoint", "Keypoint, copied"
-BOX = (20.0, 30.0, 90.0, 100.0)
+BOX, EMPTY = (20.0, 30.0, 90.0, 100.0), (0.0, 0.0, 24.0, 24.0)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,10 @@ def test_the_heads_say_of_a_box_of_one_s_own_what_they_would_of_a_proposal(name,
     model = models[name]
     widget = segwidgets.xray(model, image, classes=CLASSES, box=BOX)
     assert widget.values["detection"] == "your box" and widget.values["box"] == BOX
-    for place in (BOX, (60.0, 10.0, 110.0, 64.0)):
+    firsts = set()
+    with torch.no_grad():
+        surest = tuple(model([image])[0]["boxes"][0].tolist())
+    for place in (BOX, (60.0, 10.0, 110.0, 64.0), EMPTY, surest):
         widget.set(box=place)
         scale = said_of(model, image, torch.tensor([place]))[3][0] / 128
         region = torch.tensor([place]) * scale
@@ -87,15 +93,26 @@ def test_the_heads_say_of_a_box_of_one_s_own_what_they_would_of_a_proposal(name,
         scores = logits.softmax(1)[0]
         label = 1 + int(scores[1:].argmax())
         close(shown(widget, "classes")[:, 0], scores, 6e-4)
-        assert step_with(widget, f"Your box is {CLASSES[label]} with")
+        first = int(scores.argmax())  # which may be the background
+        firsts.add(first == label)
+        text = widget.trace.steps[step_with(widget, f"Your box is {CLASSES[first]} with")].text
+        assert (f"the likeliest object is {CLASSES[label]}, with" in text) == (first == 0)
         refined = clip_boxes_to_image(SECOND.decode(deltas, [region])[:, label], size)
         close(on(widget, "photograph", "Moved by its deltas", "chosen"), refined / scale, 0.02)
         close(on(widget, "detections", "Moved by its deltas", "chosen"), refined / scale, 0.02)
         close(on(widget, "photograph", "In place of", "write"), [place], 0.01)
+        (label_of_box,) = [look.label for look in widget.trace.boxes_at("detections", -1) if look.role == "chosen"]
+        assert label_of_box.split()[0] == CLASSES[first]
+        last = widget.trace.steps[-1]
+        assert last.text.startswith(f"In all, your box is {label_of_box}") and last.marks["classes"]["chosen"] == [(first, 0)]
+        moved = float((refined - region).abs().max() / scale)
+        assert float(re.search(r"by up to ([\d.]+) pixels", last.text)[1]) == pytest.approx(moved, abs=0.06, rel=6e-3)
         said = others(refined)
         assert ("mask" in said) == ("mask" in {panel.id for panel in widget.trace.panels})
         if "mask" in said:
             close(shown(widget, "mask"), said["mask"][0, label].sigmoid(), 1e-3)
+            cells = int(re.search(r"(\d+) of the 784 cells of its mask", last.text)[1])
+            assert cells == pytest.approx(int((said["mask"][0, label] > 0).sum()), abs=2)
         if "keypoint" in said:
             points, _ = heatmaps_to_keypoints(said["keypoint"], refined)
             x, y = (points[0, 0, :2] / scale).tolist()
@@ -104,6 +121,7 @@ def test_the_heads_say_of_a_box_of_one_s_own_what_they_would_of_a_proposal(name,
             assert f"at row {row}, column {column}, with" in text
             found = [float(each.rstrip(".,")) for each in text.split("at x ")[1].split(", y ")]
             assert found == pytest.approx([x, y], abs=0.6)  # of three digits
+    assert name not in (FASTER, MASK) or firsts == {True, False}  # those have learnt what is empty
 
 
 def test_a_proposal_put_back_by_hand_becomes_what_it_was(models, image, shown):
@@ -161,6 +179,56 @@ def test_the_heads_that_say_no_numbers_are_named(models, image):
 def test_half_precision_takes_a_box_too(models, image, shown):
     widget = segwidgets.xray(copy.deepcopy(models[MASK]).bfloat16(), image, classes=CLASSES, box=BOX)
     close(shown(widget, "classes").sum(), 1, 0.01)
+
+
+@pytest.mark.parametrize("box", [None, BOX])
+@pytest.mark.parametrize("name", [FASTER, MASK, THEIR_KEYPOINT])
+def test_nothing_of_a_later_stage_is_seen_before_its_step(name, box, models, image):
+    trace = segwidgets.xray(models[name], image, box=box).trace
+
+    def seen(panel, step):
+        if panel.id in trace.steps[step].marks:
+            return True
+        if isinstance(panel, Film) and trace.frame_at(panel.id, step):
+            return True
+        if isinstance(panel, (Film, Picture)):
+            return panel.boxes is not None and any(look.role for look in trace.boxes_at(panel.id, step))
+        return not np.isnan(trace.values_at(panel.id, step)).all()
+
+    panels = [panel for panel in trace.panels if panel.id not in ("photograph", "time")]
+    firsts = [next(step for step in range(len(trace.steps)) if seen(panel, step)) for panel in panels]
+    assert firsts[0] == 1 and firsts == sorted(firsts)
+    for panel in panels:
+        if isinstance(panel, Film):
+            assert trace.frame_at(panel.id, -1) == 1
+            first = panel.frames[0].pixels.astype(int)
+            assert np.ptp(first, axis=2).max() == 0 and (panel.id == "pasted" or np.ptp(first) == 0)  # grey, or nothing at all
+    joints = [i for i, step in enumerate(trace.steps) if len(step.marks.get("detections", {}).get("read", ()))]
+    assert joints == [i for i, step in enumerate(trace.steps) if "keypoint head" in step.text and "joint" in step.marks]
+
+
+def test_joints_have_the_names_that_are_passed(models, image):
+    widget = segwidgets.xray(models[MASK], image, joints=KEYPOINTS)
+    for joint in (0, 5):
+        widget.set(joint=joint)
+        name = f"joint {joint} ({KEYPOINTS[joint].replace('_', ' ')})"
+        assert f"That of {name} peaks at" in widget.trace.steps[step_with(widget, "keypoint head")].text
+        film = widget.trace.panel("joint")
+        assert film.title == name
+        assert {(253, 231, 37), (68, 1, 84)} <= set(map(tuple, film.frames[1].pixels.reshape(-1, 3).tolist()))  # both ends of viridis
+
+
+@pytest.mark.parametrize(
+    ("name", "joints", "sentence"),
+    [
+        (MASK, ["head"], "joints holds 1 names; the model has 13 joints"),
+        (MASK, "head", "joints is 'head'; it takes the names of the model's joints"),
+        (FASTER, KEYPOINTS, "joints holds 13 names; the model has 0 joints"),
+    ],
+)
+def test_names_that_are_not_those_of_its_joints_are_refused(name, joints, sentence, models, image):
+    with pytest.raises(ValueError, match=sentence):
+        segwidgets.xray(models[name], image, joints=joints)
 
 
 @pytest.mark.parametrize("name", [THEIR_KEYPOINT, COPIED, MASK])

@@ -57,7 +57,34 @@ test("after a part of an answer something newer can be asked, and of the older q
   assert.equal(made.answered({ id: seen.sent[1].id, error: "", more: true }), true);
   assert.equal(made.answered({ id: seen.sent[1].id, error: "" }), true);
   assert.equal(made.answered({ id: seen.sent[1].id, error: "" }), false);
-  assert.deepEqual(seen.said.map(([text]) => text), ["at work: 1.2 s", "at work: 0.0 s", "at work: 1.0 s", "answered in 1000 ms"]);
+  assert.deepEqual(seen.said.map(([text]) => text), ["at work: 1.2 s", "at work: 0.0 s", "answered in 1000 ms"]);
+});
+
+test("while an answer comes in parts a clock runs, one and not one for each part, and it stops with the answer", () => {
+  const { made, seen } = asking();
+  made.ask({ level: 1 });
+  const waits = seen.late.length; // for the first sign of the kernel
+  for (const part of [1, 2, 3]) made.answered({ id: seen.sent[0].id, error: "", more: true });
+  for (const time of [200, 400]) {
+    seen.time = time;
+    assert.equal(seen.late.length, waits + 1);
+    seen.late.pop()();
+  }
+  assert.deepEqual(seen.said.map(([text]) => text), ["at work: 0.0 s", "at work: 0.2 s", "at work: 0.4 s"]);
+  made.answered({ id: seen.sent[0].id, error: "" });
+  seen.late.pop()();
+  assert.equal(seen.late.length, waits);
+  assert.equal(seen.said.at(-1)[0], "answered in 400 ms");
+});
+
+test("the clock of an older question stops when something newer is asked", () => {
+  const { made, seen } = asking();
+  made.ask({ level: 1 });
+  made.answered({ id: seen.sent[0].id, error: "", more: true });
+  const tick = seen.late.at(-1);
+  made.ask({ level: 2 });
+  tick();
+  assert.deepEqual(seen.said.map(([text]) => text), ["at work: 0.0 s"]);
 });
 
 test("after a while it says that it waits, unless the answer has come", () => {

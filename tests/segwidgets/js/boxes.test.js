@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ORDER, boxStyle, boxUnder, labelStyle, sameLook } from "../../../segwidgets/static/boxes.js";
+import { ORDER, boxStyle, boxUnder, freePlace, labelCorner, labelStyle, sameLook } from "../../../segwidgets/static/boxes.js";
 import { TraceReader } from "../../../segwidgets/static/trace.js";
 import { given } from "./given.js";
 
@@ -69,4 +69,28 @@ test("a box is explained by the step that made it what it is", () => {
 
 test("a step that changes boxes is one to predict", () => {
   assert.deepEqual([0, 1, 2, 3].map((step) => reader.hasWrites(step)), [false, true, true, true]);
+});
+
+test("the corner of a label is where its style puts it", () => {
+  const corner = (place) => labelCorner(place, size, 2, [60, 20], 3); // a picture of 400 × 200 pixels of the screen
+  assert.deepEqual(corner([20, 30, 120, 80]), [43, 43]);
+  assert.deepEqual(corner([20, 5, 120, 80]), [43, 13]); // inside, at the picture's top
+  assert.deepEqual(corner([-20, -20, 120, 80]), [3, 3]);
+  assert.deepEqual(corner([150, 30, 190, 80]), [317, 43]); // leftwards
+  assert.deepEqual(corner([150, 30, 250, 80]), [337, 43]); // as far as the picture reaches
+});
+
+test("a label that would lie on another moves to the first place that is free", () => {
+  const box = [100, 100, 200, 150];
+  const place = (taken, start = [100, 80], picture = [400, 300]) => freePlace(start, box, [60, 20], picture, taken);
+  assert.deepEqual(place([]), [100, 80]);
+  assert.deepEqual(place([[0, 0, 100, 300]]), [100, 80]); // touches
+  assert.deepEqual(place([[90, 60, 120, 90]]), [100, 150]); // below
+  assert.deepEqual(place([[90, 60, 120, 90], [100, 150, 160, 170]]), [100, 100]); // inside, above
+  assert.deepEqual(place([[90, 60, 120, 90]], [100, 80], [400, 160]), [100, 100]); // below it would not be in the picture
+  assert.deepEqual(place([[90, 60, 160, 170]]), [200, 100]); // to the right
+  assert.deepEqual(place([[100, 60, 260, 170]]), [40, 100]); // to the left
+  assert.deepEqual(place([[0, 0, 400, 300]]), [100, 80]); // nowhere
+  assert.deepEqual(place([], [370, 80]), [340, 80]); // at the picture's right
+  assert.deepEqual(place([], [100, -5]), [100, -5]); // cut off at the top it stays, as its style says
 });

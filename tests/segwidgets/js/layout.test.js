@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { boxesOfCells, fitPanels } from "../../../segwidgets/static/layout.js";
+import { boxesOfCells, fitPanels, heightOf } from "../../../segwidgets/static/layout.js";
 
 const gaps = Array(10).fill(76);
 const room = { width: 900, largest: 46, readable: 30, gaps };
@@ -108,4 +108,8 @@ test("other cells have a box each", () => {
   assert.deepEqual(boxesOfCells([0, 1, 4], 4).length, 3);
   assert.deepEqual(boxesOfCells([3, 4], 4).length, 2); // neighbours in memory, in different rows
   assert.deepEqual(boxesOfCells([], 4), []);
+});
+
+test("a row is as high as the highest of its panels", () => {
+  assert.equal(heightOf([[0, 1], [2]], [square(2), square(5), square(3)]), 8);
 });
