@@ -25,7 +25,7 @@ def cells_under(root, panel, role, columns):
     """The box [x1, y1, x2, y2] of a mark as it lies on the screen, in cells or pixels of a panel that has so many columns."""
     mark = f".segw-mark[data-role={role}]"
     root.locator(f"[data-panel={panel}] {mark}").evaluate(GLIDED)
-    return [round(side, 2) for side in lies(root, panel, mark, columns)]
+    return [round(side, 1) for side in lies(root, panel, mark, columns)]  # a browser lays out in 64ths of a pixel
 
 
 GLIDED = "mark => Promise.allSettled(mark.getAnimations().map(each => each.finished))"  # once it has come to its place

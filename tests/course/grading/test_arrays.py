@@ -52,7 +52,7 @@ def saved(array, **options):
 
 
 def bits(tensor):
-    tensor = tensor.detach().contiguous()
+    tensor = tensor.detach().clone(memory_format=torch.contiguous_format)  # of one element any stride counts as contiguous
     return tensor.reshape(-1).view(torch.uint8).tolist() if tensor.numel() else []
 
 
