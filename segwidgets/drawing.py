@@ -32,6 +32,7 @@ STRIP = 3.0  # a curve's height, in units, as in curves.js
 OUTLINE = 0.17  # at most this part of a cell's side, as in roles.py: a thicker one would cover the cell of a heat map
 MOST_NUMBERED = 144  # cells of a heat map that also show their numbers, as in panel.js
 LEGIBLE = 8  # smallest type of these numbers in pixels: below it the colours speak alone, as in panel.js
+SMALLEST = 6  # type in pixels
 INK, SOFT, LINE, CELL, PAPER = "#1c2026", "#646b76", "#d5d8dd", "#f6f7f8", "#ffffff"
 
 
@@ -373,7 +374,10 @@ def _draw_caption(sheet: _Sheet, trace: Trace, step: int) -> None:
             x += _length(word, size, bool(role))
         y += 21 * sheet.scale
     bottom = sheet.image.height - 16 * sheet.scale
-    sheet.text((sheet.width / 2, bottom), trace.steps[step].arithmetic, 12.5 * sheet.scale, SOFT)
+    line, size = _in_a_line(
+        trace.steps[step].arithmetic, 12.5 * sheet.scale, sheet.width - 2 * 60 * sheet.scale
+    )  # beside the count of steps
+    sheet.text((sheet.width / 2, bottom), line, size, SOFT)
     sheet.text((sheet.width - 20 * sheet.scale, bottom), f"{step} / {len(trace.steps) - 1}", 11 * sheet.scale, SOFT, anchor="rm")
 
 
@@ -407,12 +411,22 @@ def tint(role: str, part: float) -> tuple[int, int, int]:
     return tuple(round(255 + (level - 255) * part) for level in red_green_blue)
 
 
+def _in_a_line(text: str, size: float, room: float) -> tuple[str, float]:
+    """The text and its size, no longer than `room`: smaller, and when that is not enough without its last words."""
+    size = math.floor(size * min(1.0, room / max(1.0, _length(text, size))))
+    words = text.split()
+    while words and _length(text, size) > room:
+        words.pop()
+        text = " ".join([*words, "…"])
+    return text, size
+
+
 def _length(text: str, size: float, bold: bool = False) -> float:
     return _sized(size, bold).getlength(text)
 
 
 def _sized(size: float, bold: bool = False) -> ImageFont.FreeTypeFont:
-    return _font(max(6, round(size)), bold)
+    return _font(max(SMALLEST, round(size)), bold)
 
 
 @cache

@@ -381,3 +381,13 @@ def test_a_bar_is_as_long_as_its_part_of_the_largest_value_that_ever_stands_ther
     whole = lengths(2)[-1]
     assert lengths(0) == [] and lengths(2) == pytest.approx([whole / 2, whole], abs=2)
     assert lengths(1) == pytest.approx([whole / 8, whole / 2], abs=2)
+
+
+@pytest.mark.parametrize("terms", [1, 60])
+def test_a_long_line_of_arithmetic_is_not_cut_off_and_leaves_the_count_of_steps_alone(terms):
+    line = " + ".join(["12 × 34"] * terms)
+    trace = Trace("long", panels=[Grid("g", np.zeros((1, 1)))], steps=[TraceStep("a", arithmetic=line), TraceStep("b")])
+    drawn, bare = (np.asarray(draw_step(trace, step, 1.0)) for step in (0, 1))  # bare: without a line
+    inked = np.flatnonzero((drawn[-26:, :-60] != 255).any((0, 2)))
+    assert inked[0] >= 55 and inked[-1] <= drawn.shape[1] - 61 and len(inked) > 30
+    assert (bare[-26:, :-60] == 255).all() and (bare[-26:, -60:] != 255).any()
