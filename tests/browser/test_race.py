@@ -84,7 +84,8 @@ def test_the_threshold_is_heard_while_the_race_goes_on_and_nobody_who_is_through
     said(live, "All are through.")
     status(live, "answered in ")
     assert [note(live, title).partition(",")[0] for title in ("slow", "quick")] == ["1 object"] * 2
-    notebook.python("assert calls[:3] == ['slow', 'slow', 'quick'] and calls.count('slow') == 2, calls")
+    # Once to warm up and once to be timed; once more where the question came just before the timed call, so that it started anew.
+    notebook.python("first = calls.index('quick'); assert first in (2, 3) and 'slow' not in calls[first:], calls")
 
 
 def test_an_interrupt_in_the_kernel_leaves_the_race_before(notebook, live):
@@ -125,10 +126,12 @@ def test_an_interrupt_while_a_cell_is_running_is_the_cells(notebook, live):
 
 
 def test_a_clock_runs_while_nothing_comes_from_the_kernel(notebook, live):
+    notebook.python("seconds['slow'] = 3")
     live.press("End")
     live.get_by_role("button", name="Race again").click()
     said(live, "slow has its warm-up call")
-    for reading in ("at work: 0.4 s", "at work: 0.8 s"):  # of 1.5 s in which the warm-up call says nothing
-        status(live, reading[:-3])
+    read = "const said = root.querySelector('.segw-status').textContent.match(/at work: ([\\d.]+)/); return said && said[1] > given[0];"
+    for least in (0, 0.3, 0.7):  # of 3 s in which the warm-up call says nothing
+        waits(live, read, least)
         assert "warm-up call" in live.locator(".segw-sentence").text_content()
     status(live, "answered in ")
