@@ -158,9 +158,9 @@ wanted = mask_targets(target["masks"], regions, torch.arange(len(regions)), 28) 
 show_pictures({f"region {n}: {CLASSES[label]}": mask for n, (label, mask) in enumerate(zip(target["labels"], wanted), 1)})
 
 # %% [markdown]
-# ### Whose mask?
-#
 # The regions begin 4 pixels too low, so the head of the person is cut off. A mask says what lies in *its region*.
+#
+# ### Whose mask?
 #
 # There are six classes, so the head gives **six masks** for each region, and a background one that nobody reads. Each cell of each mask passes a sigmoid of its own: *does this cell belong to the object, if the object is a fish?* In training **only the mask of the true class is judged**; the others may say what they like.
 #
